@@ -1,0 +1,1 @@
+"""The CIMI front: authentication, authorisation and one generic handler for all resources."""

@@ -1,0 +1,1 @@
+"""The operator's command `stratuslab`, the supervisor and the front door."""

@@ -1,0 +1,1 @@
+"""What all services of the cloud share; it contains no service."""

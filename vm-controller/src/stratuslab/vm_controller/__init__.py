@@ -1,0 +1,1 @@
+"""Machines: the scheduler, the node agent and the hypervisor drivers."""

@@ -1,0 +1,1 @@
+"""Ports to hypervisors, guest networks and boot disks, and their adapters."""
