@@ -227,10 +227,6 @@ class Store(Protocol):
         """
         ...
 
-    async def list(self, query: Query[D]) -> Page[D]:
-        """One page of documents."""
-        ...
-
     async def list_revisions(self, query: Query[D]) -> KeyPage:
         """One page of ids and revisions: for caches that hold the bodies."""
         ...
@@ -261,4 +257,9 @@ class Store(Protocol):
 
     async def published(self, sequence: int) -> None:
         """Confirms every outbox entry up to this sequence."""
+        ...
+
+    # Last, because inside this class its name hides the built-in type from here on.
+    async def list(self, query: Query[D]) -> Page[D]:
+        """One page of documents."""
         ...
