@@ -49,7 +49,7 @@ class KeyQueue:
         while not self._ready:
             self._wakeup.clear()
             await self._wakeup.wait()
-        taken = []
+        taken: list[str] = []
         while self._ready and len(taken) < limit:
             key = self._ready.popleft()
             self._waiting.discard(key)
