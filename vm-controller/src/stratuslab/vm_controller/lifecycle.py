@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from stratuslab.core.contracts.machine import Machine
 from stratuslab.core.contracts.machine_states import Power, SettledState
-from stratuslab.vm_controller.drivers.base import Domain, DomainState, StopReason
+from stratuslab.vm_controller.drivers.base import Domain, StopReason
 
 
 class Found(StrEnum):
@@ -49,12 +49,12 @@ class Act(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """One step. `settles`: once the act has succeeded the wanted state is reached."""
+    """One step. `settles`: after it nothing is owed any more, the status can be written."""
 
     act: Act
     settles: bool = False
     reason: str = ""
-    """For REFUSE and GIVE_UP: a fixed word; for a stop: why."""
+    """For REFUSE and GIVE_UP a fixed word; when nothing was owed: why the machine is down."""
     message: str = ""
     restart: bool = False
     """For START: this start pays the restarts that are owed."""
@@ -198,13 +198,15 @@ def _keep(machine: Machine, domain: Domain | None, boot_id: str) -> Decision:
     if not down or not ran:
         lost_memory = down and status.state is SettledState.SUSPENDED
         return Decision(
-            Act.NOTHING, reason=StopReason.UNKNOWN if lost_memory else status.stop_reason or ""
+            Act.NOTHING,
+            settles=True,
+            reason=StopReason.UNKNOWN if lost_memory else status.stop_reason or "",
         )
     reason = stop_reason(machine, domain, boot_id)
     wanted = machine.spec.power is Power.STARTED
     if wanted and reason in RESTARTED_BY_POLICY[machine.spec.restart_policy]:
-        return Decision(Act.START, reason=reason)
-    return Decision(Act.NOTHING, reason=reason)
+        return Decision(Act.START, settles=True, reason=reason)
+    return Decision(Act.NOTHING, settles=True, reason=reason)
 
 
 def stop_reason(machine: Machine, domain: Domain | None, boot_id: str) -> StopReason:
@@ -218,7 +220,7 @@ def stop_reason(machine: Machine, domain: Domain | None, boot_id: str) -> StopRe
 
 
 def recorded(machine: Machine, domain: Domain | None) -> SettledState:
-    """The settled state to write for what stands on the host after the last act.
+    """The settled state to write for what stands on the host.
 
     ERROR stays until something runs again or the user asks for something else.
     """
@@ -226,20 +228,3 @@ def recorded(machine: Machine, domain: Domain | None) -> SettledState:
     settled = machine.status.observed_generation >= machine.generation
     failed = machine.status.state is SettledState.ERROR and settled
     return SettledState.ERROR if failed and state is SettledState.STOPPED else state
-
-
-__all__ = [
-    "FORCED",
-    "OWED",
-    "OWED_RESTART",
-    "RECORDED",
-    "RESTARTED_BY_POLICY",
-    "Act",
-    "Decision",
-    "DomainState",
-    "Found",
-    "decide",
-    "found",
-    "recorded",
-    "stop_reason",
-]

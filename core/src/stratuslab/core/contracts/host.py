@@ -18,6 +18,8 @@ class HostSpec(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True)
     cpu_overcommit: float = 8.0
     """Virtual processors per real one."""
     memory_overcommit: float = 1.0
+    confirmation: str = ""
+    """A new random word here is the operator's confirmation that this store may be obeyed."""
 
 
 class HostAssignment(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
@@ -29,6 +31,8 @@ class HostAssignment(msgspec.Struct, rename="camel", omit_defaults=True, kw_only
     cpu: int = 0
     memory_kib: int = 0
     machines: int = 0
+    lost: bool = False
+    """Its heartbeat stopped; what runs there keeps running."""
 
 
 class QuarantinedDomain(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):

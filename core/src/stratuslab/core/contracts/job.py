@@ -57,9 +57,7 @@ JOB = Kind(
         Field("name", lambda j: j.name),
         Field("state", lambda j: j.state.value),
         Field("target", lambda j: j.affected[0] if j.affected else j.target),
-        Field(
-            "deadline",
-            lambda j: None if j.finished or j.deadline is None else j.deadline.isoformat(),
-        ),
+        Field("unfinished", lambda j: None if j.finished else 1),
+        Field("deadline", lambda j: j.deadline.isoformat() if j.deadline else None),
     ),
 )

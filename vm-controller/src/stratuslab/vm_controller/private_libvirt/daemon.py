@@ -142,5 +142,3 @@ class Daemon:
     def _keep_log_small(self) -> None:
         if self._log_file.exists() and self._log_file.stat().st_size > LOG_MAX_BYTES:
             self._log_file.replace(self._log_file.with_name(self._log_file.name + ".old"))
-
-
