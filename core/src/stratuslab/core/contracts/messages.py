@@ -69,8 +69,12 @@ class Address:
         return ".".join((self.prefix, *tokens))
 
     def pattern(self, **values: str) -> str:
-        """What to subscribe to when some of the parameters are known."""
-        return ".".join((self.prefix, *(values.get(name, "*") for name in self.parameters)))
+        """What to subscribe to when some of the parameters are known. Raises ValueError."""
+        tokens = [values.get(name, "*") for name in self.parameters]
+        for token in tokens:
+            if token != "*" and not _TOKEN.fullmatch(token):
+                raise ValueError(f"{token!r} cannot be a token of a subject")
+        return ".".join((self.prefix, *tokens))
 
 
 class MachineStateChanged(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -127,6 +131,8 @@ class DeadLetter(msgspec.Struct, frozen=True, rename="camel"):
     reason: str
     headers: dict[str, str]
     data: bytes
+    consumer: str = ""
+    """The consumer that could not handle it."""
 
 
 MACHINE_UNSCHEDULED = Address(
