@@ -37,10 +37,10 @@ def console_of(domain: SimulatedDomain, now: float) -> bytes:
     ]
     if domain.ready_at <= _guest_time(domain, now):
         address = address_of(domain.id)
-        uptime = domain.ready_at - domain.started_at
+        uptime = domain.boot_seconds
         lines += [
             f"[    {uptime:.6f}] init: network is up",
-            f"STRATUSLAB READY name={domain.name} address={address} ssh=no uptime={uptime:.1f}",
+            f"STRATUSLAB READY name={domain.name} address={address} ssh=no uptime={uptime:.2f}",
             "",
             f"{domain.name} login:",
         ]

@@ -12,6 +12,7 @@ from typing import Final
 
 from stratuslab.vm_controller.drivers.base import DomainState
 from stratuslab.vm_controller.drivers.simulated.journal import Event, Happening, HostState
+from stratuslab.vm_controller.drivers.simulated.journal_file import journal_numbers, journal_path
 
 _ACTIVE: Final = frozenset({DomainState.RUNNING, DomainState.PAUSED})
 _LEGAL_BEFORE: Final[dict[Event, frozenset[DomainState | None]]] = {
@@ -29,30 +30,30 @@ _LEGAL_BEFORE: Final[dict[Event, frozenset[DomainState | None]]] = {
 
 def hosts_of(folder: Path) -> list[str]:
     """The names of the hosts that have a journal in this folder."""
-    return sorted(path.parent.name for path in folder.glob("*/journal.jsonl"))
+    return sorted({path.parent.name for path in folder.glob("*/journal.*.jsonl")})
 
 
 def read_journal(folder: Path, host: str) -> list[Happening]:
-    """A host's happenings, oldest first, as far back as the rotated journal goes."""
-    path = folder / host / "journal.jsonl"
+    """A host's happenings, oldest first, from the file in use and the one before.
+
+    Raises `FileNotFoundError` where there is no such host.
+    """
     while True:
-        inode = path.stat().st_ino
-        current = _happenings(path)
-        rotated_path = path.with_name("journal.1")
-        separate = rotated_path.exists() and rotated_path.stat().st_ino != inode
-        rotated = _happenings(rotated_path) if separate else []
-        if path.stat().st_ino == inode:
+        number = _number_in_use(folder / host)
+        current = _happenings(journal_path(folder / host, number))
+        before = journal_path(folder / host, number - 1)
+        rotated = _happenings(before) if before.exists() else []
+        if number == _number_in_use(folder / host):
             return _joined(rotated, current)
 
 
 def read_host(folder: Path, host: str) -> HostState:
-    """The state of a host now."""
-    state = HostState()
-    with (folder / host / "journal.jsonl").open("rb") as lines:
-        for line in lines:
-            if line.endswith(b"\n"):
-                state.feed(line)
-    return state
+    """The state of a host now. Raises `FileNotFoundError` where there is no such host."""
+    while True:
+        number = _number_in_use(folder / host)
+        state, _ = _read(journal_path(folder / host, number))
+        if number == _number_in_use(folder / host):
+            return state
 
 
 def check_journals(folder: Path) -> list[str]:
@@ -101,11 +102,22 @@ def _breaches(
     states[host].apply(happening)
 
 
+def _number_in_use(folder: Path) -> int:
+    numbers = journal_numbers(folder)
+    if not numbers:
+        raise FileNotFoundError(f"There is no simulated host: no journal in {folder}.")
+    return numbers[-1]
+
+
 def _happenings(path: Path) -> list[Happening]:
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[HostState, list[Happening]]:
     state = HostState()
     with path.open("rb") as lines:
         fed = (state.feed(line) for line in lines if line.endswith(b"\n"))
-        return [happening for happening in fed if happening is not None]
+        return state, [happening for happening in fed if happening is not None]
 
 
 def _joined(rotated: list[Happening], current: list[Happening]) -> list[Happening]:
@@ -113,4 +125,4 @@ def _joined(rotated: list[Happening], current: list[Happening]) -> list[Happenin
     if not rotated or not current or rotated[-1].event is not Event.CLOSED:
         return current
     goes_on = current[0].event is Event.COMPACTED and current[0].sequence == rotated[-1].sequence
-    return rotated[:-1] + current[1:] if goes_on else current
+    return rotated + current[1:] if goes_on else current

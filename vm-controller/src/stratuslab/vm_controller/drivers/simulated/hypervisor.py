@@ -40,12 +40,10 @@ from stratuslab.vm_controller.drivers.simulated.journal import Event, Happening,
 from stratuslab.vm_controller.drivers.simulated.journal_file import (
     DEFAULT_LIMIT_BYTES,
     Decision,
-    JournalBusy,
     JournalFile,
     host_folder,
 )
 
-_BUSY_SECONDS: Final = 0.001
 _QUIET: Final = frozenset({Event.MARKED, Event.CLOSED})
 
 Answer = TypeVar("Answer")
@@ -95,7 +93,7 @@ class SimulatedHypervisor:
             on_happening=self._publish,
         )
         try:
-            await self._when_free(lambda: self._connected().record(self._boot_if_needed))
+            self._journal.record(self._boot_if_needed)
         except BaseException:
             self._disconnect()
             raise
@@ -205,7 +203,7 @@ class SimulatedHypervisor:
             raise failure_of(fate, operation, self._host)
         if fate is Fate.LOST_QUESTION:
             await self._never_answer(operation, self._timeout_seconds - delay_seconds)
-        answer = await self._when_free(act)
+        answer = act()
         if fate is Fate.LOST_ANSWER:
             await self._never_answer(operation, self._timeout_seconds - delay_seconds)
         return answer
@@ -217,21 +215,6 @@ class SimulatedHypervisor:
             f"{self._timeout_seconds:g} s; it may or may not have happened.",
             hint="Look at the domain, and try again.",
         )
-
-    async def _when_free(self, act: Callable[[], Answer]) -> Answer:
-        """Act once no other process is rotating the journal."""
-        deadline = time.monotonic() + self._timeout_seconds
-        while True:
-            try:
-                return act()
-            except JournalBusy as busy:
-                if time.monotonic() > deadline:
-                    raise HypervisorUnavailable(
-                        f"Another process is rotating the journal in {self._folder} and has not "
-                        f"finished within {self._timeout_seconds:g} s.",
-                        hint="It may be stopped (SIGSTOP): continue or end it.",
-                    ) from busy
-            await asyncio.sleep(_BUSY_SECONDS)
 
     def _boot_if_needed(self, state: HostState) -> Happening | None:
         given = self._machine_boot_id
@@ -263,7 +246,7 @@ class SimulatedHypervisor:
     def _look_for_events(self) -> float | None:
         try:
             end = self._connected().look().next_end()
-        except (HypervisorUnavailable, JournalBusy):
+        except HypervisorUnavailable:
             return None
         return None if end is None else end[0]
 

@@ -43,9 +43,9 @@ class Event(StrEnum):
 class SimulatedDomain(msgspec.Struct, omit_defaults=True, rename="camel", kw_only=True):
     """A domain as the journal tells it. Times are wall clock seconds.
 
-    `ready_at` is when the guest has booted, `ends_at` when a guest whose power button was pressed
-    will have shut down, `frozen_at` since when it is paused or suspended (its own time stands
-    still), `ended_at` when it stopped.
+    `boot_seconds` is how long its guest boots, `ready_at` when that is done, `ends_at` when a
+    guest whose power button was pressed will have shut down, `frozen_at` since when it is paused
+    or suspended (its own time stands still), `ended_at` when it stopped.
     """
 
     id: str
@@ -54,7 +54,7 @@ class SimulatedDomain(msgspec.Struct, omit_defaults=True, rename="camel", kw_onl
     memory_kib: int
     mac: str
     state: DomainState
-    started_at: float
+    boot_seconds: float
     ready_at: float
     stop_reason: StopReason | None = None
     mark: DomainMark | None = None
@@ -219,7 +219,7 @@ class HostState:
     def _take_over(self, happening: Happening) -> None:
         self.boot_id = happening.boot_id
         self.machine_boot_id = happening.machine_boot_id
-        self.domains = {domain.id: domain for domain in happening.domains}
+        self.domains = {domain.id: msgspec.structs.replace(domain) for domain in happening.domains}
         self._ends = [(d.ends_at, d.id) for d in happening.domains if d.ends_at is not None]
         heapq.heapify(self._ends)
 
@@ -240,7 +240,7 @@ def _booting(happening: Happening) -> SimulatedDomain:
         memory_kib=happening.memory_kib,
         mac=happening.mac,
         state=DomainState.RUNNING,
-        started_at=happening.at,
+        boot_seconds=happening.boot_seconds,
         ready_at=happening.at + happening.boot_seconds,
         mark=happening.mark,
     )

@@ -1,23 +1,27 @@
-"""The file that holds a simulated host's journal: reading what is new, appending one line.
+"""The files that hold a simulated host's journal: reading what is new, appending one line.
 
-Owns the file `<folder>/<host>/journal.jsonl`, its rotation to `journal.1` and the state read so
-far. It must not know what a hypervisor may do: callers bring that as a `Decision`.
+Owns `<folder>/<host>/journal.<number>.jsonl`, of which the highest number is in use, their
+rotation, and the state read so far. It must not know what a hypervisor may do: callers bring that
+as a `Decision`.
 
-Any number of processes may have the file open. An append is one `write()` to the end of the
-file; where the file had grown meanwhile, the writer reads on, learns whether its line counted
-(see `journal`), and decides anew if not. Nobody ever waits for a process that was stopped. Only
-rotation, once per `limit_bytes`, takes a lock. The folder must be on a local file system.
+Any number of processes may be at it, without locks, so that nobody waits for a process that was
+stopped or killed. An append is one `write()` to the end of the file; where the file had grown
+meanwhile, the writer reads on, learns whether its line counted (see `journal`), and decides anew
+if not. A file beyond `limit_bytes`, most of it of no more use, is rotated: a `closed` line ends
+it, and whoever meets that line links the file with the next number, unless somebody else has;
+its content follows from the closed one. The file before is kept for checkers; in place of those
+before that one lies a line for the latecomer who still has to learn that they are closed.
 
 Nothing is synced to disk: the journal stands for the memory and disks of a host, and must
-outlive processes, not power cuts.
+outlive processes, not power cuts. The folder must be on a local file system.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -34,17 +38,15 @@ Decision = Callable[[HostState], Happening | None]
 _READ_BYTES: Final = 4 * 1024 * 1024
 _ATTEMPTS: Final = 10_000
 _COMPACTED_DOMAIN_BYTES: Final = 600
-
-
-class JournalBusy(Exception):
-    """Another process is rotating the journal: try again in a millisecond."""
+_KEPT_GRAVES: Final = 64
+_GRAVE: Final = encode(Happening(sequence=1, event=Event.CLOSED))
 
 
 class JournalFile:
     """An open journal and the state that its lines add up to.
 
     `on_happening` is called with every line that counted, whoever wrote it. Methods raise
-    `HypervisorUnavailable` when the file cannot be read or written, and `JournalBusy`.
+    `HypervisorUnavailable` when the files cannot be read or written.
     """
 
     def __init__(
@@ -55,17 +57,19 @@ class JournalFile:
         limit_bytes: int = DEFAULT_LIMIT_BYTES,
         on_happening: Callable[[Happening], None] | None = None,
     ) -> None:
-        self.path = folder / "journal.jsonl"
         self.state = HostState()
+        self._folder = folder
         self._limit_bytes = limit_bytes
         self._on_happening = on_happening
         self._pid = os.getpid()
         self._offset = 0  # up to here lines were read
         self._size = 0  # as last seen; beyond the offset there is a line without an end
-        if create:
-            with _naming(self.path, "open"):
+        with _naming(folder, "open"):
+            if create:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._file = self._open(os.O_CREAT if create else 0)
+            numbers = journal_numbers(folder)
+            self._number = numbers[-1] if numbers else 1
+            self._file = self._open(os.O_CREAT if create and not numbers else 0)
 
     def close(self) -> None:
         """Close the file; harmless when repeated."""
@@ -82,8 +86,8 @@ class JournalFile:
             if happening is None or self._append(happening):
                 return self.state
         raise HypervisorUnavailable(
-            f"The simulated host's journal {self.path} is written so busily by other processes "
-            f"that {_ATTEMPTS} attempts to append to it came too late."
+            f"The simulated host's journal in {self._folder} is written so busily by other "
+            f"processes that {_ATTEMPTS} attempts to append to it came too late."
         )
 
     def look(self) -> HostState:
@@ -93,20 +97,18 @@ class JournalFile:
             self._write_ends()
         return self.state
 
-    def _write_ends(self) -> None:
-        while (end := self.state.next_end()) is not None and end[0] <= time.time():
-            self._append(Happening(event=Event.STOPPED, id=end[1], reason=StopReason.REQUESTED))
-
-    def _open(self, flags: int) -> int:
-        with _naming(self.path, "open"):
-            return os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | flags, 0o600)
+    def _open(self, flags: int = 0) -> int:
+        path = journal_path(self._folder, self._number)
+        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | flags, 0o600)
 
     def _read_on(self) -> None:
-        status = os.fstat(self._file)
-        if status.st_size != self._size:
-            self._read_lines(status.st_size)
-        if self.state.closed or status.st_nlink == 0:
-            self._follow_rotation()
+        while True:
+            status = os.fstat(self._file)
+            if status.st_size != self._size:
+                self._read_lines(status.st_size)
+            if not self.state.closed and status.st_nlink > 0:
+                return
+            self._follow()
 
     def _read_lines(self, size: int, mine: bytes | None = None) -> bool:
         """Read to the end of the last full line; whether `mine` was among the lines that count."""
@@ -124,7 +126,7 @@ class JournalFile:
         """Some full lines, None where there is no further one."""
         block_bytes = _READ_BYTES
         while self._offset < self._size:
-            with _naming(self.path, "read"):
+            with _naming(self._folder, "read"):
                 data = os.pread(self._file, block_bytes, self._offset)
             end = data.rfind(b"\n")
             if end >= 0:
@@ -144,11 +146,11 @@ class JournalFile:
         line = encode(happening)
         torn = self._size > self._offset
         data = b"\n" + line if torn else line
-        with _naming(self.path, "write to"):
+        with _naming(self._folder, "write to"):
             written = os.write(self._file, data)
         end = os.lseek(self._file, 0, os.SEEK_CUR)
         if written < len(data):
-            raise _unavailable(self.path, "write to", "there is no space left")
+            raise _unavailable(self._folder, "write to", "there is no space left")
         if torn or end - written != self._size:
             counted = self._read_lines(end, mine=line[:-1])
         else:
@@ -157,97 +159,77 @@ class JournalFile:
             self._tell(happening)
             counted = True
         if counted and end > self._limit_bytes:
-            self._compact()
+            self._close_if_mostly_garbage()
         return counted
+
+    def _write_ends(self) -> None:
+        while (end := self.state.next_end()) is not None and end[0] <= time.time():
+            self._append(Happening(event=Event.STOPPED, id=end[1], reason=StopReason.REQUESTED))
+            if self.state.closed:
+                self._read_on()
 
     def _tell(self, happening: Happening) -> None:
         if self._on_happening is not None:
             self._on_happening(happening)
 
-    def _compact(self) -> None:
-        """Rotate, where most of the file is of no more use and nobody else is at it."""
+    def _close_if_mostly_garbage(self) -> None:
+        """End this file; the next look goes on in the next one."""
         live_bytes = _COMPACTED_DOMAIN_BYTES * len(self.state.domains)
-        if self.state.closed or 2 * live_bytes > self._size:
-            return
-        with contextlib.suppress(JournalBusy, HypervisorUnavailable), self._rotating():
-            if self._is_current():
-                self._write_next(self.state.sequence + 1)
-                if self._append(Happening(event=Event.CLOSED)):
-                    self._rename_next()
+        if not self.state.closed and 2 * live_bytes < self._size:
+            with contextlib.suppress(HypervisorUnavailable):
+                self._append(Happening(event=Event.CLOSED))
 
-    def _follow_rotation(self) -> None:
-        """Go on in the file that followed the closed one; finish a rotation that was cut short."""
-        if self.state.closed and self._is_current():
-            with self._rotating():
-                if self._is_current():
-                    self._write_next(self.state.sequence)
-                    self._rename_next()
-        known = self.state.sequence
-        successor = self._open(0)
+    def _follow(self) -> None:
+        """Go on in the file that is in use instead of this one; make it if nobody else has."""
+        with _naming(self._folder, "rotate"):
+            numbers = journal_numbers(self._folder)
+            if not numbers:
+                raise FileNotFoundError(self._folder)
+            if self.state.closed and numbers[-1] == self._number:
+                self._link_next()
+            else:
+                self._number = numbers[-1]
+            successor = self._open()
         self.close()
         self._file = successor
-        self.state = HostState()
+        known, self.state = self.state.sequence, HostState()
         self._offset = self._size = 0
         on_happening, self._on_happening = self._on_happening, None
         try:
-            self._read_on()
+            self._read_lines(os.fstat(self._file).st_size)
         finally:
             self._on_happening = on_happening
         if self.state.sequence != known:
             self._tell(self.state.compacted())
 
-    def _is_current(self) -> bool:
+    def _link_next(self) -> None:
+        new = self._folder / f"journal.{uuid.uuid4().hex}.new"
         try:
-            named = self.path.stat()
-        except FileNotFoundError:
-            return False
-        mine = os.fstat(self._file)
-        return (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino)
-
-    @contextlib.contextmanager
-    def _rotating(self) -> Iterator[None]:
-        with _naming(self.path, "rotate"):
-            lock = os.open(self.path.with_name("rotation.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as busy:
-                raise JournalBusy from busy
-            with _naming(self.path, "rotate"):
-                yield
+            new.write_bytes(encode(self.state.compacted()))
+            with contextlib.suppress(FileExistsError):
+                journal_path(self._folder, self._number + 1).hardlink_to(new)
+            if self._number > 1:
+                new.unlink()
+                new.write_bytes(_GRAVE)
+                new.replace(journal_path(self._folder, self._number - 1))
         finally:
-            os.close(lock)
-
-    def _write_next(self, sequence: int) -> None:
-        first = self.state.compacted()
-        first.sequence = sequence
-        self.path.with_name("journal.next").write_bytes(encode(first))
-
-    def _rename_next(self) -> None:
-        rotated = self.path.with_name("journal.1")
-        rotated.unlink(missing_ok=True)
-        rotated.hardlink_to(self.path)
-        self.path.with_name("journal.next").replace(self.path)
+            new.unlink(missing_ok=True)
+        journal_path(self._folder, self._number - _KEPT_GRAVES).unlink(missing_ok=True)
+        self._number += 1
 
 
-@contextlib.contextmanager
-def _naming(path: Path, action: str) -> Iterator[None]:
-    """Tell what could not be done with which file."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise HypervisorUnavailable(
-            f"There is no simulated host: {path} does not exist.",
-            hint="A host comes into being when its agent first connects to it.",
-        ) from error
-    except OSError as error:
-        raise _unavailable(path, action, error.strerror or str(error)) from error
+def journal_path(folder: Path, number: int) -> Path:
+    """The file of this number."""
+    return folder / f"journal.{number}.jsonl"
 
 
-def _unavailable(path: Path, action: str, why: str) -> HypervisorUnavailable:
-    return HypervisorUnavailable(
-        f"Cannot {action} the simulated host's journal {path}: {why}.",
-        hint="Mend that and try again.",
+def journal_numbers(folder: Path) -> list[int]:
+    """The numbers of the files there are, the last in use. Raises OSError."""
+    names = (path.name.split(".") for path in folder.iterdir())
+    return sorted(
+        int(parts[1])
+        for parts in names
+        if len(parts) == 3 and parts[0] == "journal" and parts[2] == "jsonl" and parts[1].isdigit()
     )
 
 
@@ -259,3 +241,24 @@ def host_folder(folder: Path, host: str) -> Path:
             hint="Use letters, digits, dots and dashes.",
         )
     return folder / host
+
+
+@contextlib.contextmanager
+def _naming(folder: Path, action: str) -> Iterator[None]:
+    """Tell what could not be done with whose journal."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise HypervisorUnavailable(
+            f"There is no simulated host: no journal in {folder}.",
+            hint="A host comes into being when its agent first connects to it.",
+        ) from error
+    except OSError as error:
+        raise _unavailable(folder, action, error.strerror or str(error)) from error
+
+
+def _unavailable(folder: Path, action: str, why: str) -> HypervisorUnavailable:
+    return HypervisorUnavailable(
+        f"Cannot {action} the simulated host's journal in {folder}: {why}.",
+        hint="Mend that and try again.",
+    )

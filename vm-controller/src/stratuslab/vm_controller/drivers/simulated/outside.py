@@ -11,7 +11,6 @@ import os
 import time
 import uuid
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
@@ -21,12 +20,9 @@ from stratuslab.vm_controller.drivers.simulated.behaviour import Behaviour
 from stratuslab.vm_controller.drivers.simulated.journal import Event, Happening
 from stratuslab.vm_controller.drivers.simulated.journal_file import (
     Decision,
-    JournalBusy,
     JournalFile,
     host_folder,
 )
-
-_PATIENCE_SECONDS: Final = 10.0
 
 
 def halt(folder: Path, host: str, id: str) -> None:
@@ -91,16 +87,6 @@ def behave(folder: Path, host: str, behaviour: Behaviour | None) -> None:
 def _record(folder: Path, host: str, decide: Decision) -> None:
     journal = JournalFile(host_folder(folder, host), create=False)
     try:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            try:
-                journal.record(decide)
-                return
-            except JournalBusy as busy:
-                if time.monotonic() > deadline:
-                    raise HypervisorUnavailable(
-                        f"Another process is rotating the journal of {host} and does not finish."
-                    ) from busy
-            time.sleep(0.002)
+        journal.record(decide)
     finally:
         journal.close()
