@@ -211,10 +211,12 @@ async def test_a_foreign_domain_is_shown_without_a_mark(driver: Driver, tmp_path
 async def test_the_guest_prints_its_banner_and_has_its_address_once_it_has_booted(
     driver: Driver, spec: Spec, mark: Mark
 ) -> None:
-    async with driver(behaviour=Behaviour(boot_seconds=0.05)) as hypervisor:
+    async with driver("host-2", behaviour=Behaviour(boot_seconds=60)) as hypervisor:
         await hypervisor.start(spec(name="blue"))
         assert b"READY" not in await hypervisor.console(ID, 4096)
         assert await hypervisor.address(ID) is None
+    async with driver(behaviour=Behaviour(boot_seconds=0.05)) as hypervisor:
+        await hypervisor.start(spec(name="blue"))
         address = await until(lambda: hypervisor.address(ID))
         banner = f"STRATUSLAB READY name=blue address={address} ssh=no uptime=0.05\r\n"
         assert banner.encode() in await hypervisor.console(ID, 4096)
