@@ -27,9 +27,9 @@ class BuildError(Exception):
 
 
 def environment() -> dict[str, str]:
-    """The environment for every tool: C locale, and sbin on PATH as users often lack it."""
+    """The environment for every tool: C locale, UTC, and sbin on PATH as users often lack it."""
     path = os.environ.get("PATH", os.defpath)
-    return {**os.environ, "LC_ALL": "C", "PATH": f"{path}:/usr/sbin:/sbin"}
+    return {**os.environ, "LC_ALL": "C", "TZ": "UTC", "PATH": f"{path}:/usr/sbin:/sbin"}
 
 
 def check_tools() -> None:

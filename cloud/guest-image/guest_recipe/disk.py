@@ -6,7 +6,6 @@ Works on plain files, so neither root rights nor loop devices are needed.
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 from guest_recipe.commands import SYSLINUX_MBR, run
@@ -70,9 +69,7 @@ def _partition(raw: Path) -> None:
         stream.write(SYSLINUX_MBR.read_bytes()[:MBR_CODE_BYTES])
 
 
-def _make_boot_partition(
-    raw: Path, work: Path, kernel: Path, initramfs: Path, mtime: int
-) -> None:
+def _make_boot_partition(raw: Path, work: Path, kernel: Path, initramfs: Path, mtime: int) -> None:
     start = BOOT_START_MIB * MIB
     hidden = str(_sectors(BOOT_START_MIB))
     run(
@@ -81,16 +78,20 @@ def _make_boot_partition(
     )  # fmt: skip
     configuration = work / "syslinux.cfg"
     configuration.write_text(SYSLINUX_CONFIGURATION)
-    for source, name in ((kernel, "vmlinuz"), (initramfs, "initrd.gz"), (configuration, None)):
-        staged = work / (name or source.name)
-        if staged != source:
-            shutil.copy(source, staged)
-        os.utime(staged, (mtime, mtime))
+    for source, name in (
+        (kernel, "vmlinuz"),
+        (initramfs, "initrd.gz"),
+        (configuration, "syslinux.cfg"),
+    ):
+        os.utime(source, (mtime, mtime))
         run(
-            ["mcopy", "-m", "-i", f"{raw}@@{start}", staged, f"::{staged.name}"],
+            ["mcopy", "-m", "-i", f"{raw}@@{start}", source, f"::{name}"],
             extra_environment={"MTOOLS_SKIP_CHECK": "1"},
         )
-    run(["syslinux", "--install", "--offset", str(start), raw])
+    run(
+        ["syslinux", "--install", "--offset", str(start), raw],
+        extra_environment={"SOURCE_DATE_EPOCH": str(mtime)},
+    )
 
 
 def _make_root_partition(raw: Path, work: Path, root_tree: Path, mtime: int) -> None:
@@ -99,14 +100,18 @@ def _make_root_partition(raw: Path, work: Path, root_tree: Path, mtime: int) -> 
     extended = f"hash_seed={FIXED_ID},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0"
     same_time = {"E2FSPROGS_FAKE_TIME": str(mtime)}
     run(
-        ["mke2fs", "-q", "-t", "ext4", "-m", "0", "-N", "16384", "-L", ROOT_LABEL, "-U", FIXED_ID,
-         "-E", extended, "-d", root_tree, partition, f"{size_kib}k"],
+        ["mke2fs", "-q", "-t", "ext4", "-b", "4096", "-m", "0", "-N", "16384",
+         "-L", ROOT_LABEL, "-U", FIXED_ID, "-E", extended, "-d", root_tree,
+         partition, f"{size_kib}k"],
         extra_environment=same_time,
     )  # fmt: skip
-    # mke2fs keeps the builder's user id on every file; the guest's files belong to its root.
+    # mke2fs keeps the builder's user id and the hour on every file; the guest's files belong
+    # to its root, and two builds of the same packages shall be equal.
     paths = [path.relative_to(root_tree) for path in sorted(root_tree.rglob("*"))]
     orders = [
-        f'set_inode_field "/{path}" {field} 0\n' for path in paths for field in ("uid", "gid")
+        f'set_inode_field "/{path}" {field}\n'
+        for path in paths
+        for field in ("uid 0", "gid 0", f"ctime @{mtime}")
     ]
     run(
         ["debugfs", "-w", "-f", "/dev/stdin", partition],

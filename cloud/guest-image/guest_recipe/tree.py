@@ -63,11 +63,14 @@ def make_root(
     tree: Path, *, recipe: Path, unpacked: Path, modules: list[Module], version: str
 ) -> None:
     """Fill `tree` with the root file system."""
+    shutil.copytree(recipe / "guest", tree, dirs_exist_ok=True, copy_function=_copy_with_mode)
+    (tree / "etc/shadow").chmod(0o600)
+    for path in tree.rglob("*"):
+        if path.is_dir():
+            path.chmod(0o755)  # the checkout's own modes depend on somebody's umask
     for folder, mode in EMPTY_FOLDERS.items():
         (tree / folder).mkdir(parents=True, exist_ok=True)
         (tree / folder).chmod(mode)
-    shutil.copytree(recipe / "guest", tree, dirs_exist_ok=True, copy_function=_copy_with_mode)
-    (tree / "etc/shadow").chmod(0o600)
     _install_busybox(tree, unpacked)
     _install_programs(tree, unpacked)
     _install_modules(tree / "lib/modules" / version, modules)
@@ -138,7 +141,9 @@ def _install_modules(folder: Path, modules: list[Module]) -> None:
     by_name = {module.name: module for module in modules}
 
     def needs(module: Module) -> list[str]:
-        nested = [name for need in module.depends if need in by_name for name in needs(by_name[need])]
+        nested = [
+            name for need in module.depends if need in by_name for name in needs(by_name[need])
+        ]
         direct = [need for need in module.depends if need in by_name]
         return list(dict.fromkeys([*direct, *nested]))
 

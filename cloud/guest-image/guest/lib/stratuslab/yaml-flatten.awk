@@ -119,12 +119,15 @@ function node_value(path, text, column,    first) {
         return
     }
     text = plain(text)
-    if (text ~ /:([ ]|$)/) fail("a value holds \": \"; quote it")
     for (at++; skip_blank() && indent_of(at) > column; at++) text = text " " plain(trim(line[at]))
     emit(path, text == "~" || text == "null" ? "" : text)
 }
 
-function plain(text) { sub(/[ ]+#.*$/, "", text); return trim(text) }
+function plain(text) {
+    sub(/[ ]+#.*$/, "", text)
+    if (text ~ /:([ ]|$)/) fail("a value holds \": \"; quote it, or mind the indentation")
+    return trim(text)
+}
 
 # A | or > block: every following line indented more than its owner.
 function literal(path, header, column,    fold, width, text, chomp, previous) {
