@@ -20,6 +20,7 @@ import msgspec
 import structlog
 from structlog.contextvars import bound_contextvars
 
+from stratuslab.core.bus.background import background
 from stratuslab.core.bus.base import Consumer, Message, NoResponders
 from stratuslab.core.bus.deliveries import Again, DeliveryLimits, judge, trace_of
 from stratuslab.core.bus.envelope import MESSAGE_ID_HEADER, Envelope, headers_for, seal, unseal
@@ -211,7 +212,7 @@ class MemoryBus:
     ) -> AsyncIterator[None]:
         """See Bus.consume."""
         durable = self._hub.durable(name, tuple(address.wildcard for address in addresses))
-        async with asyncio.TaskGroup() as tasks:
+        async with background() as tasks:
             loop = tasks.create_task(self._handle_all(name, durable, consumer))
             try:
                 yield

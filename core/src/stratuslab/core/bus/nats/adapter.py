@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 import msgspec
 import structlog
 
+from stratuslab.core.bus.background import only
 from stratuslab.core.bus.base import Consumer, Message
 from stratuslab.core.bus.credentials import Credentials
 from stratuslab.core.bus.deliveries import DeliveryLimits
@@ -80,20 +81,21 @@ class NatsBus:
         traceback: TracebackType | None,
     ) -> None:
         assert self._tasks is not None
-        for task in self._running[1:]:
-            task.cancel()
         try:
             if exc_type is None:
                 await self._hints.flush()
-            await self._connection.close()
+                await self._connection.flush()
         finally:
-            self._running[0].cancel()
+            for task in self._running:
+                task.cancel()
             try:
                 await self._tasks.__aexit__(exc_type, exc, traceback)
             except BaseExceptionGroup as group:
-                cause = _only(group)
+                cause = only(group)
                 if cause is not exc:
                     raise cause from None
+            finally:
+                await self._connection.close()
 
     async def _make_streams(self) -> None:
         while True:
@@ -189,11 +191,3 @@ class NatsBus:
 def _queue(address: Address) -> str:
     """Those who share a family's messages meet under its name."""
     return address.name.replace(".", "-")
-
-
-def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one exception in a group of one, else the group."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

@@ -30,6 +30,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from stratuslab.core.bus.background import background
 from stratuslab.core.bus.credentials import Credentials
 from stratuslab.core.bus.metrics import CONNECTED, CONNECTIONS, ERRORS
 from stratuslab.core.bus.server_config import inbox_prefix
@@ -103,7 +104,7 @@ class Connection:
 
         `receive` must only enqueue: one subscription's messages are handed over one by one.
         """
-        async with asyncio.TaskGroup() as tasks:
+        async with background() as tasks:
             subscribing = tasks.create_task(self._subscribe(subject, receive, queue))
             if self.connected:
                 await asyncio.wait((subscribing,), timeout=ECHO_TIMEOUT_SECONDS)
@@ -129,17 +130,21 @@ class Connection:
 
     async def run(self) -> None:
         """Connects and watches until cancelled. Raises when the connection is lost for good."""
-        async with asyncio.TaskGroup() as tasks:
+        async with background() as tasks:
             tasks.create_task(self._raise_loss())
             await self._connect()
             await self._watch()
 
-    async def close(self) -> None:
-        """Sends what waits, then closes; both within CLOSE_TIMEOUT_SECONDS."""
+    async def flush(self) -> None:
+        """Makes sure that the server has what was sent, as far as it answers."""
         self._closing = True
         if self.connected:
             with suppress(Unavailable):
                 await self.echo(CLOSE_TIMEOUT_SECONDS / 2)
+
+    async def close(self) -> None:
+        """Closes; `run` has ended before. With `flush` it takes CLOSE_TIMEOUT_SECONDS at most."""
+        self._closing = True
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS / 2):
                 await self.client.close()
@@ -205,7 +210,7 @@ class Connection:
     # -- watching
 
     async def _watch(self) -> None:
-        while True:
+        while not self._closing:
             await asyncio.sleep(WATCHDOG_SECONDS)
             if self.connected:
                 try:

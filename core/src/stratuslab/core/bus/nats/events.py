@@ -27,6 +27,7 @@ from nats.aio.msg import Msg
 from nats.js import api
 from structlog.contextvars import bound_contextvars
 
+from stratuslab.core.bus.background import background
 from stratuslab.core.bus.base import Consumer
 from stratuslab.core.bus.deliveries import Again, DeliveryLimits, judge, trace_of
 from stratuslab.core.bus.envelope import unseal
@@ -76,7 +77,7 @@ class EventConsumer:
     @asynccontextmanager
     async def consuming(self) -> AsyncIterator[None]:
         """Handles events while the context is open; on leaving, the one in hand gets a moment."""
-        async with asyncio.TaskGroup() as tasks:
+        async with background() as tasks:
             loop = tasks.create_task(self._run())
             alive = tasks.create_task(self._show_life())
             try:

@@ -13,6 +13,7 @@ import structlog
 from nats.aio.msg import Msg
 from structlog.contextvars import bound_contextvars
 
+from stratuslab.core.bus.background import background
 from stratuslab.core.bus.base import NoResponders
 from stratuslab.core.bus.deliveries import trace_of
 from stratuslab.core.bus.envelope import headers_for
@@ -95,7 +96,7 @@ class Queries:
         queue: str,
     ) -> AsyncIterator[None]:
         """See Bus.answers. Answers run side by side; on leaving, those begun get a moment."""
-        async with asyncio.TaskGroup() as tasks:
+        async with background() as tasks:
             running: set[asyncio.Task[None]] = set()
 
             async def receive(message: Msg) -> None:
