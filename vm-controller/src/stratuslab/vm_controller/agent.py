@@ -15,7 +15,6 @@ from typing import TypeVar
 from uuid import uuid4
 
 import structlog
-from stratuslab.vm_controller.metrics import AGENT_FAILURES, QUARANTINED_DOMAINS
 
 from stratuslab.core import leases
 from stratuslab.core.bus.base import Bus
@@ -36,6 +35,7 @@ from stratuslab.vm_controller.controller import HostIdentity, MachineController
 from stratuslab.vm_controller.drivers.base import HostFacts, Hypervisor
 from stratuslab.vm_controller.guest import GuestParts
 from stratuslab.vm_controller.host_memory import Fenced, HostMemory
+from stratuslab.vm_controller.metrics import AGENT_FAILURES, QUARANTINED_DOMAINS
 
 log = structlog.get_logger()
 
@@ -183,6 +183,7 @@ class NodeAgent:
             await self._store.update(HOST, self.host, change)
         except NotFound:
             fresh = Host(id=self.host, name=self.host, created=now(), updated=now(), status=status)
+            status.conditions = self._conditions(fresh)
             await self._store.insert(fresh)
             log.info("host.registered", host=self.host)
 

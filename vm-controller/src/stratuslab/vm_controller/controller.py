@@ -309,9 +309,9 @@ def _stop_reason(
     """Why the machine is down, None while it is not or never was up."""
     if found(domain) not in {Found.ABSENT, Found.STOPPED}:
         return None
-    if not owed:
+    if decision.act is Act.GIVE_UP:
+        return domain.stop_reason if domain is not None else None
+    if decision.reason or not owed:
         return decision.reason or None
-    if decision.act is Act.GIVE_UP and domain is not None:
-        return domain.stop_reason
     ran = domain is not None or machine.status.state is not SettledState.NEW
     return "requested" if ran else None
