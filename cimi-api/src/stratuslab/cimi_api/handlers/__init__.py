@@ -1,0 +1,1 @@
+"""The HTTP edge: everything that knows the web framework, and nothing else."""

@@ -1,0 +1,133 @@
+"""What every request passes: admission, identity, errors, access log, metrics. One middleware."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from stratuslab.cimi_api.authentication import Authenticator
+from stratuslab.cimi_api.handlers.errors import error_response, from_http
+from stratuslab.cimi_api.handlers.negotiation import (
+    SPECIFICATION_VERSION,
+    VERSION_HEADER,
+    base_uri,
+    check_accept,
+    check_version,
+)
+from stratuslab.cimi_api.handlers.resource import BASE, CALLER
+from stratuslab.cimi_api.handlers.routes import Handler
+from stratuslab.cimi_api.metrics import REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT
+from stratuslab.cimi_api.settings import CimiSettings
+from stratuslab.core.errors import Ambiguous, StratusLabError, TooManyRequests, Unavailable
+
+log = structlog.get_logger()
+
+_UNROUTED = "unrouted"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Edge:
+    """The middleware and what it counts."""
+
+    def __init__(
+        self, settings: CimiSettings, authenticator: Authenticator, *, public_paths: frozenset[str]
+    ) -> None:
+        self._settings = settings
+        self._authenticator = authenticator
+        self._public_paths = public_paths
+        self._in_flight = 0
+        self._counters: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+        REQUESTS_IN_FLIGHT.set_function(lambda: self._in_flight)
+
+    def middleware(self) -> Any:
+        """The middleware function."""
+
+        @web.middleware
+        async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self._pass(request, handler)
+
+        return edge
+
+    async def _pass(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = perf_counter()
+        self._in_flight += 1
+        try:
+            response = await self._answer(request, handler)
+        except StratusLabError as error:
+            response = self._refuse(request, error)
+        except web.HTTPException as error:
+            response = self._refuse(request, from_http(error, request))
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("request.crashed", method=request.method, path=request.path[:500])
+            response = self._refuse(
+                request, StratusLabError("Something broke in the cloud; it has been logged.")
+            )
+        finally:
+            self._in_flight -= 1
+        response.headers[VERSION_HEADER] = SPECIFICATION_VERSION
+        self._note(request, response, perf_counter() - started)
+        return response
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        settings = self._settings
+        if self._in_flight > settings.requests_in_flight_max:
+            raise TooManyRequests(
+                "The cloud is answering as many requests as it can.",
+                hint="Try again in a moment.",
+                retry_after_seconds=1,
+            )
+        request[BASE] = base_uri(
+            request, configured=settings.base_uri, trust_forwarded=settings.trust_forwarded
+        )
+        authorization = request.headers.get("Authorization")
+        if authorization is not None or request.path not in self._public_paths:
+            request[CALLER] = await self._authenticator.identify(authorization)
+        check_accept(request)
+        check_version(request)
+        try:
+            async with asyncio.timeout(settings.request_timeout_seconds):
+                return await handler(request)
+        except TimeoutError as error:
+            message = f"The request took longer than {settings.request_timeout_seconds:g} seconds."
+            if request.method in _SAFE:
+                raise Unavailable(message, hint="Try again.") from error
+            raise Ambiguous(
+                f"{message} It may have been carried out.",
+                hint="Look before you repeat it; with an Idempotency-Key repeating is safe.",
+            ) from error
+
+    def _refuse(self, request: web.Request, error: StratusLabError) -> web.Response:
+        base = request.get(BASE, "")
+        origin = base.removesuffix("/cimi/")
+        return error_response(request, error, f"{origin}{request.path[:1000]}")
+
+    def _note(self, request: web.Request, response: web.StreamResponse, seconds: float) -> None:
+        """One line in the access log, one count, one duration."""
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else _UNROUTED
+        method = request.method if resource is not None else "any"
+        key = (method, route, response.status)
+        counters = self._counters.get(key)
+        if counters is None:
+            counters = self._counters[key] = (
+                REQUESTS.labels(method, route, str(response.status)),
+                REQUEST_SECONDS.labels(method, route),
+            )
+        counters[0].inc()
+        counters[1].observe(seconds)
+        caller = request.get(CALLER)
+        log.info(
+            "request.done",
+            method=request.method,
+            path=request.path[:500],
+            status=response.status,
+            milliseconds=round(seconds * 1000, 3),
+            user=caller.name if caller is not None else None,
+            remote=request.remote,
+        )

@@ -1,0 +1,85 @@
+"""What a request says about itself: base URI, formats, version of the standard, body."""
+
+from __future__ import annotations
+
+import re
+
+from aiohttp import web
+
+from stratuslab.cimi_api.model.references import ROOT
+from stratuslab.core.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
+
+SPECIFICATION_VERSION = "1.0.1"
+VERSION_HEADER = "CIMI-Specification-Version"
+
+_ACCEPTED = frozenset({"*/*", "application/*", "application/json"})
+_HOST = re.compile(r"[A-Za-z0-9._~-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_VERSION = re.compile(r"(\d+\.\d+)(?:\.(\d+))?")
+
+
+def base_uri(request: web.BaseRequest, *, configured: str, trust_forwarded: bool) -> str:
+    """The absolute URI under which this client sees all resources, ending in "/".
+
+    Raises InvalidRequest when the client's host name cannot be part of a URI.
+    """
+    if configured:
+        return configured
+    headers = request.headers
+    host, scheme = headers.get("Host", "localhost"), request.scheme
+    if trust_forwarded:
+        host = headers.get("X-Forwarded-Host", host).split(",")[0].strip()
+        scheme = headers.get("X-Forwarded-Proto", scheme).split(",")[0].strip()
+    if not _HOST.fullmatch(host) or scheme not in ("http", "https"):
+        raise InvalidRequest("The Host header is no host name.", hint="Send host or host:port.")
+    return f"{scheme}://{host}/{ROOT}/"
+
+
+def check_accept(request: web.BaseRequest) -> None:
+    """Raises NotAcceptable when the client does not take JSON."""
+    accept = request.headers.get("Accept")
+    if accept is not None and accept not in _ACCEPTED and not _takes_json(accept):
+        raise NotAcceptable(
+            f"Accept is {accept[:200]!r}, but only application/json can be had.",
+            hint="Send Accept: application/json.",
+        )
+
+
+def check_version(request: web.BaseRequest) -> None:
+    """Raises InvalidRequest when the client accepts no version of the standard that is served."""
+    wanted = request.headers.get(VERSION_HEADER)
+    if wanted is not None and not any(map(_served, wanted.split(","))):
+        raise InvalidRequest(
+            f"{VERSION_HEADER} is {wanted[:100]!r}; served is {SPECIFICATION_VERSION}.",
+            hint=f"Send {SPECIFICATION_VERSION}, or leave the header out.",
+        )
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The whole body. Raises UnsupportedMediaType, or TooLarge through the framework."""
+    body = await request.read()
+    if body and "Content-Type" in request.headers and request.content_type != "application/json":
+        raise UnsupportedMediaType(
+            f"The body is {request.content_type}; only application/json is understood.",
+            hint="Send JSON with Content-Type: application/json.",
+        )
+    charset = request.charset if body else None
+    if charset is not None and charset.lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise UnsupportedMediaType(f"The body's charset is {charset}; only UTF-8 is understood.")
+    return body
+
+
+def _takes_json(accept: str) -> bool:
+    for each in accept.split(","):
+        media, *parameters = (part.strip() for part in each.split(";"))
+        refused = any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters)
+        if media.lower() in _ACCEPTED and not refused:
+            return True
+    return False
+
+
+def _served(version: str) -> bool:
+    match = _VERSION.fullmatch(version.strip())
+    if match is None:
+        return False
+    major_minor, _, update = SPECIFICATION_VERSION.rpartition(".")
+    return match[1] == major_minor and match[2] in (None, update)

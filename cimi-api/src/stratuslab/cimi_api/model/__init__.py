@@ -1,0 +1,1 @@
+"""The CIMI model: one typed representation per resource, made by pure functions."""
