@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -16,7 +17,7 @@ import sys
 import structlog
 
 from stratuslab.core.errors import ConfigurationError, Unavailable
-from stratuslab.vm_controller.private_libvirt import enter_namespace
+from stratuslab.vm_controller.private_libvirt import foster_parent
 from stratuslab.vm_controller.private_libvirt.instance_folder import (
     InstanceFolder,
     command_line,
@@ -52,15 +53,16 @@ class Daemon:
 
         Raises ConfigurationError when the program is missing, Unavailable when it fails.
         """
-        if self.pid() is None:
+        pid = self.pid()
+        if pid is None:
             self._keep_log_small()
-            await self._spawn()
+            pid = await self._spawn()
         deadline = asyncio.get_running_loop().time() + START_TIMEOUT_SECONDS
         while not self._answers():
-            if self.pid() is None or asyncio.get_running_loop().time() > deadline:
+            if not command_line(pid) or asyncio.get_running_loop().time() > deadline:
                 raise self._failed(f"does not answer on {self._socket}")
             await asyncio.sleep(0.02)
-        log.info("private_libvirt.daemon_runs", program=self.program, pid=self.pid())
+        log.info("private_libvirt.daemon_runs", program=self.program, pid=pid)
 
     async def ended(self) -> None:
         """Return as soon as the daemon is gone."""
@@ -95,34 +97,31 @@ class Daemon:
             except TimeoutError:
                 log.warning("private_libvirt.daemon_does_not_stop", program=self.program, pid=pid)
 
-    async def _spawn(self) -> None:
-        command = [self.program, "-d", "-p", str(self._pid_file)]
-        if self._folder.system:
-            script = [sys.executable, "-I", "-S", enter_namespace.__file__, str(self._folder.path)]
-            command = script + command
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                env=self._folder.environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
-            )
-        except FileNotFoundError as error:
+    async def _spawn(self) -> int:
+        if shutil.which(self.program) is None:
             raise ConfigurationError(
                 f"{self.program} is not installed on this machine.",
                 hint="Install it: apt-get install libvirt-daemon libvirt-daemon-driver-qemu",
-            ) from error
+            )
+        namespace = str(self._folder.path) if self._folder.system else "-"
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", foster_parent.__file__, namespace),
+            *(str(self._log_file), self.program, "-p", str(self._pid_file)),
+            env=self._folder.environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
         try:
             async with asyncio.timeout(START_TIMEOUT_SECONDS):
-                _, errors = await process.communicate()
+                pid, errors = await process.communicate()
         except TimeoutError as error:
             process.kill()
             await process.wait()
             raise self._failed("did not start in time") from error
-        if process.returncode != 0 and self.pid() is None:
+        if not pid:
             raise self._failed(errors.decode(errors="replace").strip()[-500:])
+        return int(pid)
 
     def _answers(self) -> bool:
         try:

@@ -8,14 +8,13 @@ it is started in the same folder; they are stopped only when that is asked for.
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import structlog
 
-from stratuslab.core.errors import ConfigurationError, TransientError
+from stratuslab.core.errors import TransientError
 from stratuslab.vm_controller.drivers.libvirt.clearing import stop_all_guests
 from stratuslab.vm_controller.private_libvirt.daemon import Daemon
 from stratuslab.vm_controller.private_libvirt.instance_folder import InstanceFolder
@@ -58,13 +57,6 @@ class PrivateLibvirt:
         return self.folder.boot_id()
 
     async def __aenter__(self) -> Self:
-        for program in ("libvirtd", "virtlogd", "qemu-img"):
-            if shutil.which(program) is None:
-                raise ConfigurationError(
-                    f"{program} is not installed on this machine.",
-                    hint="Install: apt-get install libvirt-daemon libvirt-daemon-driver-qemu "
-                    "qemu-system-x86 qemu-utils",
-                )
         if self.folder.system:
             await ensure_qemu_user()
         self.folder.prepare()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from stratuslab.core.errors import ConfigurationError
 from stratuslab.vm_controller.host_boot import host_boot_id
-from stratuslab.vm_controller.private_libvirt.enter_namespace import SYSTEM_FOLDERS
+from stratuslab.vm_controller.private_libvirt.foster_parent import SYSTEM_FOLDERS
 
 LONGEST_SOCKET_PATH = 107
 """Linux' limit for the path of a unix socket, in bytes."""

@@ -6,9 +6,7 @@ blocking function for each method. Guests live in libvirt and QEMU, never in thi
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 

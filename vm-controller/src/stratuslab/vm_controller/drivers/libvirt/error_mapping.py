@@ -22,6 +22,8 @@ SHORT_OF_RESOURCES = (
 )
 """Said by a QEMU that could not start now but may start later."""
 
+QEMU_ENDED = ("process exited while connecting to monitor", "unexpectedly closed the monitor")
+
 
 @cache
 def _refusals() -> frozenset[int]:
@@ -83,7 +85,7 @@ def _qemu_ended_at_start(error: Any) -> bool:
     said = error.get_error_message() or ""
     return (
         error.get_error_code() == libvirt.VIR_ERR_INTERNAL_ERROR
-        and "process exited while connecting to monitor" in said
+        and any(sign in said for sign in QEMU_ENDED)
     )
 
 
