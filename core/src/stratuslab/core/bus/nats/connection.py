@@ -89,8 +89,9 @@ class Connection:
                 "The message bus cannot be reached.", hint="It is tried again all the time."
             ) from None
 
-    async def echo(self, timeout: float = ECHO_TIMEOUT_SECONDS) -> None:
+    async def echo(self, timeout: float | None = None) -> None:
         """Returns once the server has processed all that was sent before. Raises Unavailable."""
+        timeout = timeout or ECHO_TIMEOUT_SECONDS
         try:
             await self.client.request(self._echo_subject, timeout=timeout)
         except (nats.errors.Error, TimeoutError, OSError) as error:
@@ -149,7 +150,8 @@ class Connection:
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS / 2):
                 await self.client.close()
         except TimeoutError:
-            _abort(self.client)
+            log.warning("bus.close_timed_out")
+        _abort(self.client)
         self._ready.clear()
         CONNECTED.set(0)
 
@@ -238,6 +240,9 @@ class Connection:
     # -- what nats-py tells
 
     async def _on_error(self, error: Exception) -> None:
+        if self.client.is_connecting:
+            # The attempt failed; nats-py would leave its socket open.
+            _abort(self.client)
         text = str(error).lower()
         if "authorization violation" in text:
             self._refused()

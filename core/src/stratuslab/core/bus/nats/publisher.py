@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 
 import nats.errors
 import nats.js.errors
-import structlog
 from nats.js import JetStreamContext
 
 from stratuslab.core.bus.envelope import Envelope
@@ -19,8 +19,6 @@ from stratuslab.core.bus.metrics import PUBLISH_RETRIES
 from stratuslab.core.bus.nats.connection import Connection
 from stratuslab.core.bus.nats.streams import StreamLimits, ensure_streams
 from stratuslab.core.errors import PermanentError, Unavailable
-
-log = structlog.get_logger(__name__)
 
 PUBLISH_SECONDS = 10.0
 """For how long storing a message is tried; longer than a change of leader in a cluster."""
@@ -36,6 +34,7 @@ class Publisher:
         self._connection = connection
         self._limits = limits
         self._ensuring = asyncio.Lock()
+        self._ensured = asyncio.Event()
 
     async def ensure_streams(self) -> None:
         """Makes the streams as they should be. Raises Unavailable."""
@@ -44,6 +43,7 @@ class Publisher:
                 await ensure_streams(self.jetstream, self._limits)
             except (nats.errors.Error, TimeoutError) as error:
                 raise Unavailable(f"The streams could not be made: {error}.") from error
+            self._ensured.set()
 
     async def store(self, envelope: Envelope) -> None:
         """Returns when it is stored. Raises Unavailable, or PermanentError when it is refused."""
@@ -53,6 +53,8 @@ class Publisher:
             remaining = deadline - clock.time()
             await self._connection.ready(max(remaining, 0.001))
             try:
+                async with asyncio.timeout(remaining):
+                    await self._ensured.wait()
                 await self.jetstream.publish(
                     envelope.subject,
                     envelope.data,
@@ -76,12 +78,8 @@ class Publisher:
                     f"The bus did not acknowledge {envelope.subject} in time."
                 ) from failure
             PUBLISH_RETRIES.inc()
-            await self._before_next_attempt(failure)
-
-    async def _before_next_attempt(self, failure: Exception) -> None:
-        if isinstance(failure, nats.js.errors.NoStreamResponseError):
-            try:
+            await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311
+            # A stream may be missing also when the attempt timed out: whoever listens to the
+            # subject directly makes the server believe that somebody will acknowledge.
+            with suppress(Unavailable):
                 await self.ensure_streams()
-            except Unavailable as error:
-                log.warning("bus.no_streams", reason=error.message)
-        await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311
