@@ -7,10 +7,9 @@ Every call is idempotent; all files of a machine lie in one folder named by its 
 from __future__ import annotations
 
 from typing import Protocol
-from uuid import UUID
 
 from stratuslab.core.contracts.machine import DiskSpec
-from stratuslab.vm_controller.drivers.base import DomainDisk, DomainRejected
+from stratuslab.vm_controller.drivers.base import DomainDisk
 
 
 class BootDisks(Protocol):
@@ -31,13 +30,3 @@ class BootDisks(Protocol):
     async def release(self, machine_id: str) -> None:
         """Destroy the machine's disks; nothing there is success."""
         ...
-
-
-def checked_id(machine_id: str) -> str:
-    """The id, when it is a UUID and so can safely name a folder."""
-    try:
-        if str(UUID(machine_id)) == machine_id:
-            return machine_id
-    except ValueError:
-        pass
-    raise DomainRejected(f"{machine_id!r} is not the id of a machine: a lower-case UUID.")

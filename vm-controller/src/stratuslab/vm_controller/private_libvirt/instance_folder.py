@@ -21,7 +21,7 @@ LONGEST_SOCKET_PATH = 107
 
 LONGEST_SYSTEM_SOCKET = "/run/libvirt-admin-sock"
 LONGEST_SESSION_SOCKET = (
-    "/libvirt/qemu/channel/target/domain-99999-sl-12345678901/org.stratuslab.guest.0"
+    "/libvirt/qemu/channel/target/domain-99999-12345678901234567890/org.stratuslab.guest.0"
 )
 
 CONSOLE_LOG_MAX_BYTES = 1 << 20

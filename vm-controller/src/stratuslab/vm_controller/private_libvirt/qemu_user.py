@@ -6,14 +6,14 @@ not want. Without the user libvirtd refuses to load its QEMU driver.
 
 from __future__ import annotations
 
-import asyncio
 import grp
 import pwd
 from collections.abc import Callable
 
 import structlog
 
-from stratuslab.core.errors import ConfigurationError
+from stratuslab.core.errors import ConfigurationError, Unavailable
+from stratuslab.vm_controller.external_program import run_program
 
 log = structlog.get_logger(__name__)
 
@@ -45,15 +45,11 @@ def _exists(find: Callable[[str], object], name: str) -> bool:
 
 async def _run(*command: str) -> None:
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-        )
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            _, errors = await process.communicate()
-    except (OSError, TimeoutError) as error:
-        raise ConfigurationError(f"{command[0]} could not be run: {error}.") from error
-    if process.returncode not in (0, 9):  # 9: somebody else made it just now
+        await run_program(*command, timeout_seconds=TIMEOUT_SECONDS)
+    except Unavailable as error:
+        if "already exists" in str(error):  # somebody else made it just now
+            return
         raise ConfigurationError(
-            f"The user {USER} could not be made: {errors.decode(errors='replace').strip()}",
+            f"The user {USER} could not be made: {error}",
             hint="Install libvirt-daemon-system, or make the user by hand.",
-        )
+        ) from error

@@ -20,7 +20,6 @@ from stratuslab.vm_controller.drivers.base import (
     DomainSpec,
     HostFacts,
 )
-from stratuslab.vm_controller.drivers.event_feed import EventFeed
 from stratuslab.vm_controller.drivers.libvirt import operations
 from stratuslab.vm_controller.drivers.libvirt.connection import LibvirtConnection
 from stratuslab.vm_controller.drivers.libvirt.console import log_tail
@@ -30,6 +29,7 @@ from stratuslab.vm_controller.drivers.libvirt.domain_state import (
     event_name,
 )
 from stratuslab.vm_controller.drivers.libvirt.domain_xml import console_log
+from stratuslab.vm_controller.drivers.libvirt.event_feed import EventFeed
 from stratuslab.vm_controller.drivers.libvirt.operations import Observer
 from stratuslab.vm_controller.drivers.libvirt.probe import domain_type as probed_domain_type
 from stratuslab.vm_controller.host_boot import host_boot_id

@@ -83,9 +83,8 @@ def translated(error: Any, what: str) -> StratusLabError:
 
 def _qemu_ended_at_start(error: Any) -> bool:
     said = error.get_error_message() or ""
-    return (
-        error.get_error_code() == libvirt.VIR_ERR_INTERNAL_ERROR
-        and any(sign in said for sign in QEMU_ENDED)
+    return error.get_error_code() == libvirt.VIR_ERR_INTERNAL_ERROR and any(
+        sign in said for sign in QEMU_ENDED
     )
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from stratuslab.vm_controller.drivers.base import (
     Domain,
     DomainMark,
@@ -80,6 +82,9 @@ def start(connection: Any, observer: Observer, spec: DomainSpec, domain_type: st
         observer.ended_by_host.discard(spec.id)
         if domain is not None and domain.isActive():  # crashed and kept: end it first
             domain.destroy()
+        spec = msgspec.structs.replace(spec, name=_free_name(connection, spec))
+        if domain is not None and domain.name() != spec.name:
+            domain.rename(spec.name)
         domain = connection.defineXML(domain_xml(spec, domain_type))
         _already_so(domain.create)
     elif found is DomainState.SUSPENDED:
@@ -189,6 +194,14 @@ def _lookup(connection: Any, id: str) -> Any:
     with _unless(libvirt.VIR_ERR_NO_DOMAIN):
         return connection.lookupByUUIDString(id)
     return None
+
+
+def _free_name(connection: Any, spec: DomainSpec) -> str:
+    """The name, made longer when another domain of this host has it: only the id counts."""
+    with _unless(libvirt.VIR_ERR_NO_DOMAIN):
+        if connection.lookupByName(spec.name).UUIDString() != spec.id:
+            return f"{spec.name}-{spec.id[:8]}"
+    return spec.name
 
 
 def _mark(domain: Any) -> DomainMark | None:
