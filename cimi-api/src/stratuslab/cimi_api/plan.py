@@ -58,7 +58,7 @@ class Cloud:
     @property
     def image_folders(self) -> Sequence[Path]:
         """Where images may lie on the hosts."""
-        return self.settings.image_folders
+        return [Path(folder) for folder in self.settings.image_folders]
 
 
 def nothing(_bus: Bus) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
 from stratuslab.cimi_api import accounts, catalogue, job_control, machines
@@ -111,7 +112,7 @@ class Resource(Generic[D]):
     volatile: bool = False
     """It changes without anyone writing to it, which its ETag does not tell."""
 
-    @property
+    @cached_property
     def type_uri(self) -> str:
         """The type URI, also of each item of the collection."""
         return str(self.representation.__struct_config__.tag)
@@ -121,7 +122,7 @@ class Resource(Generic[D]):
         """E.g. `Machine`."""
         return self.type_uri.rpartition("/")[2]
 
-    @property
+    @cached_property
     def collection(self) -> str:
         """Last part of the collection's URI and name of the array of its items."""
         return collection_name(self.kind.name)

@@ -14,7 +14,7 @@ from stratuslab.cimi_api.handlers.errors import error_response, from_http
 from stratuslab.cimi_api.handlers.negotiation import (
     SPECIFICATION_VERSION,
     VERSION_HEADER,
-    base_uri,
+    BaseUris,
     check_accept,
     check_version,
 )
@@ -22,7 +22,7 @@ from stratuslab.cimi_api.handlers.resource import BASE, CALLER
 from stratuslab.cimi_api.handlers.routes import Handler
 from stratuslab.cimi_api.metrics import REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT
 from stratuslab.cimi_api.settings import CimiSettings
-from stratuslab.core.errors import Ambiguous, StratusLabError, TooManyRequests, Unavailable
+from stratuslab.core.errors import Ambiguous, StratusLabError, TooManyRequests
 
 log = structlog.get_logger()
 
@@ -39,6 +39,10 @@ class Edge:
         self._settings = settings
         self._authenticator = authenticator
         self._public_paths = public_paths
+        self._base_uris = BaseUris(
+            configured=settings.base_uri,
+            trust_forwarded=settings.trust_forwarded or settings.listen.startswith("unix:"),
+        )
         self._in_flight = 0
         self._counters: dict[tuple[str, str, int], tuple[Any, Any]] = {}
         REQUESTS_IN_FLIGHT.set_function(lambda: self._in_flight)
@@ -82,23 +86,21 @@ class Edge:
                 hint="Try again in a moment.",
                 retry_after_seconds=1,
             )
-        request[BASE] = base_uri(
-            request, configured=settings.base_uri, trust_forwarded=settings.trust_forwarded
-        )
+        request[BASE] = self._base_uris.of(request)
         authorization = request.headers.get("Authorization")
         if authorization is not None or request.path not in self._public_paths:
             request[CALLER] = await self._authenticator.identify(authorization)
         check_accept(request)
         check_version(request)
+        if request.method in _SAFE:
+            return await handler(request)  # reads end by the time-outs of store and bus
         try:
             async with asyncio.timeout(settings.request_timeout_seconds):
                 return await handler(request)
         except TimeoutError as error:
-            message = f"The request took longer than {settings.request_timeout_seconds:g} seconds."
-            if request.method in _SAFE:
-                raise Unavailable(message, hint="Try again.") from error
             raise Ambiguous(
-                f"{message} It may have been carried out.",
+                f"The request took longer than {settings.request_timeout_seconds:g} seconds. It may"
+                " have been carried out.",
                 hint="Look before you repeat it; with an Idempotency-Key repeating is safe.",
             ) from error
 

@@ -14,21 +14,40 @@ VERSION_HEADER = "CIMI-Specification-Version"
 
 _ACCEPTED = frozenset({"*/*", "application/*", "application/json"})
 _HOST = re.compile(r"[A-Za-z0-9._~-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_MAX_KNOWN = 64
 _VERSION = re.compile(r"(\d+\.\d+)(?:\.(\d+))?")
 
 
-def base_uri(request: web.BaseRequest, *, configured: str, trust_forwarded: bool) -> str:
-    """The absolute URI under which this client sees all resources, ending in "/".
+class BaseUris:
+    """The absolute URI under which a client sees all resources, ending in "/"."""
 
-    Raises InvalidRequest when the client's host name cannot be part of a URI.
-    """
-    if configured:
-        return configured
-    headers = request.headers
-    host, scheme = headers.get("Host", "localhost"), request.scheme
-    if trust_forwarded:
-        host = headers.get("X-Forwarded-Host", host).split(",")[0].strip()
-        scheme = headers.get("X-Forwarded-Proto", scheme).split(",")[0].strip()
+    def __init__(self, *, configured: str, trust_forwarded: bool) -> None:
+        self._configured = configured
+        self._trust_forwarded = trust_forwarded
+        self._known: dict[tuple[str, str], str] = {}
+
+    def of(self, request: web.BaseRequest) -> str:
+        """The base URI for this client: the configured one, else the host it spoke to.
+
+        Raises InvalidRequest when the client's host name cannot be part of a URI.
+        """
+        if self._configured:
+            return self._configured
+        headers = request.headers
+        host, scheme = headers.get("Host", "localhost"), request.scheme
+        if self._trust_forwarded:
+            host = headers.get("X-Forwarded-Host", host)
+            scheme = headers.get("X-Forwarded-Proto", scheme)
+        found = self._known.get((scheme, host))
+        if found is None:
+            found = _base_uri(scheme.split(",")[0].strip(), host.split(",")[0].strip())
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[scheme, host] = found
+        return found
+
+
+def _base_uri(scheme: str, host: str) -> str:
     if not _HOST.fullmatch(host) or scheme not in ("http", "https"):
         raise InvalidRequest("The Host header is no host name.", hint="Send host or host:port.")
     return f"{scheme}://{host}/{ROOT}/"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -28,6 +29,7 @@ Principal = Annotated[str, msgspec.Meta(pattern=r"^(user|role)/[A-Za-z0-9_.@-]{1
 _IRREGULAR = {"address": "addresses"}
 
 
+@cache
 def collection_name(kind: str) -> str:
     """The collection of a kind of document, e.g. `machine-image` → `machineImages`.
 
