@@ -100,8 +100,14 @@ async def act(cloud: Cloud, name: str, stored: Stored[Machine], body: ActionBody
 
 
 async def delete(cloud: Cloud, _caller: Caller, stored: Stored[Machine]) -> Plan:
-    """The tombstone: whoever holds the machine destroys it, then the document goes."""
+    """The tombstone: whoever holds the machine destroys it, then the document goes.
+
+    Asked again, it answers with the job that is at work.
+    """
     machine = deepcopy(stored.document)
+    if machine.deletion_requested is not None:
+        job = await cloud.store.get(JOB, machine.spec.job or "")
+        return Plan(machine, job.document, [], deferred=True, job_is_new=False)
     machine.deletion_requested = now()
     machine.generation += 1
     job = _job(cloud, machine, "delete")

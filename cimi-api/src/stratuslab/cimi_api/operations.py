@@ -202,8 +202,9 @@ def _check(
             hint="Ask its owner or an administrator.",
         )
     check_if_match(if_match, document)
+    plans_itself = operation == "delete" and resource.delete is not None
     offered = resource.offered(document) if resource.offered else resource.rights
-    if operation in {"edit", "delete"} and operation not in offered:
+    if operation in _PARTICIPLE and operation not in offered and not plans_itself:
         raise WrongState(
             f"{resource.type_name} {document.id} cannot be {_PARTICIPLE[operation]} in its"
             " present state.",

@@ -97,6 +97,8 @@ async def commit(cloud: Cloud, plan: Plan, claim: Claim | None = None) -> None:
     Raises AlreadyExists, Conflict, TooLarge, Unavailable. A write whose fate is unknown is read
     back: the job's existence tells. Only when even that cannot be told, Ambiguous is raised.
     """
+    if not plan.writes and not plan.job_is_new:
+        return
     claims: list[Write] = [Insert(claim)] if claim is not None else []
     begun: list[Write] = (
         [Insert(plan.job, ttl_seconds=_kept_seconds(plan.job))] if plan.job_is_new else []
@@ -104,7 +106,7 @@ async def commit(cloud: Cloud, plan: Plan, claim: Claim | None = None) -> None:
     try:
         await cloud.store.atomic([*claims, *begun, *plan.writes])
     except Ambiguous:
-        if not await _was_written(cloud.store, plan.job):
+        if not plan.job_is_new or not await _was_written(cloud.store, plan.job):
             raise
     plan.announce(cloud.bus)
 
