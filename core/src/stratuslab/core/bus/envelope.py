@@ -44,17 +44,7 @@ class Envelope:
     data: bytes
 
 
-def type_of(address: Address) -> str:
-    """The CloudEvents type of a message family."""
-    return f"eu.stratuslab.{address.name}.v1"
-
-
-def schema_of(address: Address) -> str:
-    """The CloudEvents dataschema; the AsyncAPI document tells what it looks like."""
-    return f"urn:stratuslab:{address.name}:v1"
-
-
-_EVENT_BY_TYPE = {type_of(address): address for address in EVENTS.values()}
+_EVENT_BY_TYPE = {address.message_type: address for address in EVENTS.values()}
 
 
 def headers_for(address: Address) -> dict[str, str]:
@@ -63,8 +53,8 @@ def headers_for(address: Address) -> dict[str, str]:
         CloudEvent(
             id=f"{_process}-{next(_numbers)}",
             source=f"/stratuslab/{address.service}",
-            type=type_of(address),
-            dataschema=schema_of(address) if address.payload else None,
+            type=address.message_type,
+            dataschema=address.schema_uri if address.payload else None,
             extensions=_trace(),
         )
     )
@@ -79,10 +69,10 @@ def seal(id: str, event: Event, time: datetime | None) -> Envelope:
         CloudEvent(
             id=id,
             source=f"/stratuslab/{address.service}",
-            type=type_of(address),
+            type=address.message_type,
             subject=event.subject,
             time=time,
-            dataschema=schema_of(address),
+            dataschema=address.schema_uri,
             extensions=_trace(),
         )
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from stratuslab.core.bus.cloudevents import CloudEvent, to_headers
-from stratuslab.core.bus.envelope import MESSAGE_ID_HEADER, Envelope, schema_of, token, type_of
+from stratuslab.core.bus.envelope import MESSAGE_ID_HEADER, Envelope, token
 from stratuslab.core.contracts.messages import DEAD_LETTER, DeadLetter
 
 _ID_HEADER = "ce-id"
@@ -18,9 +18,9 @@ def seal_letter(letter: DeadLetter) -> Envelope:
         CloudEvent(
             id=id,
             source=f"/stratuslab/{DEAD_LETTER.service}",
-            type=type_of(DEAD_LETTER),
+            type=DEAD_LETTER.message_type,
             subject=letter.subject,
-            dataschema=schema_of(DEAD_LETTER),
+            dataschema=DEAD_LETTER.schema_uri,
         )
     )
     headers[MESSAGE_ID_HEADER] = id

@@ -51,6 +51,16 @@ class Address:
         return f"{self.service}.{self.noun}.{self.verb}"
 
     @property
+    def message_type(self) -> str:
+        """The CloudEvents type."""
+        return f"eu.stratuslab.{self.name}.v1"
+
+    @property
+    def schema_uri(self) -> str:
+        """The CloudEvents dataschema; the AsyncAPI document holds what it names."""
+        return f"urn:stratuslab:{self.name}:v1"
+
+    @property
     def prefix(self) -> str:
         """The subject without its variable tokens."""
         return f"sl.{self.service}.v1.{self.kind}.{self.noun}.{self.verb}"
@@ -70,11 +80,11 @@ class Address:
 
     def pattern(self, **values: str) -> str:
         """What to subscribe to when some of the parameters are known. Raises ValueError."""
-        tokens = [values.get(name, "*") for name in self.parameters]
-        for token in tokens:
-            if token != "*" and not _TOKEN.fullmatch(token):
-                raise ValueError(f"{token!r} cannot be a token of a subject")
-        return ".".join((self.prefix, *tokens))
+        known = {name: values[name] for name in self.parameters if name in values}
+        for name, value in known.items():
+            if not _TOKEN.fullmatch(value):
+                raise ValueError(f"{name}={value!r} cannot be a token of a subject")
+        return ".".join((self.prefix, *(known.get(name, "*") for name in self.parameters)))
 
 
 class MachineStateChanged(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
