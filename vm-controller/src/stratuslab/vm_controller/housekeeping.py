@@ -10,7 +10,6 @@ import asyncio
 import random
 
 import structlog
-from stratuslab.vm_controller.metrics import HOSTS_LOST, JOBS_OVERDUE
 
 from stratuslab.core import claims, jobs
 from stratuslab.core.bus.base import Bus
@@ -25,6 +24,7 @@ from stratuslab.core.reconcile import Reconciler
 from stratuslab.core.reconcile.sweep import duty
 from stratuslab.core.store.base import MAX_PAGE, Query, Replace, Store, Stored, Write
 from stratuslab.vm_controller.departure import state_event
+from stratuslab.vm_controller.metrics import HOSTS_LOST, JOBS_OVERDUE
 from stratuslab.vm_controller.placement import memory_cost_kib
 
 log = structlog.get_logger()

@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 
 import structlog
-from stratuslab.vm_controller.metrics import MACHINES_PLACED, MACHINES_WITHOUT_ROOM
 
 from stratuslab.core.bus.base import Bus
 from stratuslab.core.contracts import HEARTBEAT, HOST, JOB, MACHINE, SECRET, Host, Machine
@@ -23,6 +22,7 @@ from stratuslab.core.errors import AlreadyExists, Conflict, NotFound
 from stratuslab.core.reconcile import Reconciler, Sweep
 from stratuslab.core.store.base import MAX_ATOMIC_WRITES, MAX_PAGE, Query, Replace, Store, Stored
 from stratuslab.vm_controller.departure import departure, state_event
+from stratuslab.vm_controller.metrics import MACHINES_PLACED, MACHINES_WITHOUT_ROOM
 from stratuslab.vm_controller.placement import Room, choose, memory_cost_kib, rooms
 
 log = structlog.get_logger()

@@ -155,7 +155,8 @@ class LibvirtHypervisor:
         """The end of the serial console's log, older parts that were rotated away included."""
 
         def read(connection: Any) -> bytes:
-            file = console_log(operations.definition(connection, id))
+            definition = operations.definition(connection, id)
+            file = None if definition is None else console_log(definition)
             return b"" if file is None else log_tail(file, max_bytes)
 
         return await self._call(f"Reading the console of {id}", read)

@@ -27,7 +27,11 @@ log = structlog.get_logger(__name__)
 
 DEFAULT_SUBNETS = tuple(IPv4Network(f"10.{number}.0.0/20") for number in range(177, 209))
 LEASE_MINUTES = 60
+DNSMASQ_NAMESPACE = "http://libvirt.org/schemas/network/dnsmasq/1.0"
+"""For `no-ping`: probing for strangers on a network of our own delays each first lease by 3 s."""
 ROUTES = Path("/proc/net/route")
+
+Xml.register_namespace("dnsmasq", DNSMASQ_NAMESPACE)
 
 
 class NatNetwork:
@@ -85,9 +89,9 @@ class NatNetwork:
     def _prepare(self, connection: Any) -> None:
         network = self._lookup(connection)
         if network is not None:
-            if network.isActive() or _started(network):
+            if network.isActive():
                 return
-            network.undefine()  # its subnet belongs to something else by now
+            network.undefine()  # its definition may be old, its subnet in use elsewhere by now
         taken = _routed(ROUTES.read_text()) if ROUTES.exists() else []
         for subnet in self._subnets:
             if any(subnet.overlaps(other) for other in taken):
@@ -128,6 +132,8 @@ def network_xml(name: str, bridge: str, subnet: IPv4Network) -> str:
     dhcp = Xml.SubElement(ip, "dhcp")
     leases = Xml.SubElement(dhcp, "range", start=str(subnet[2]), end=str(subnet[-2]))
     Xml.SubElement(leases, "lease", expiry=str(LEASE_MINUTES), unit="minutes")
+    options = Xml.SubElement(network, f"{{{DNSMASQ_NAMESPACE}}}options")
+    Xml.SubElement(options, f"{{{DNSMASQ_NAMESPACE}}}option", value="no-ping")
     Xml.indent(network)
     return Xml.tostring(network, encoding="unicode") + "\n"
 

@@ -20,6 +20,7 @@ from stratuslab.vm_controller.drivers.base import (
     DomainState,
     HostFacts,
 )
+from stratuslab.vm_controller.drivers.fencing import refuse_stale
 from stratuslab.vm_controller.drivers.libvirt.binding import libvirt
 from stratuslab.vm_controller.drivers.libvirt.domain_state import (
     LibvirtState,
@@ -77,6 +78,8 @@ def find(connection: Any, observer: Observer, id: str) -> Domain | None:
 def start(connection: Any, observer: Observer, spec: DomainSpec, domain_type: str) -> Domain:
     """Whatever leads to a running domain from where it is."""
     domain = _lookup(connection, spec.id)
+    if domain is not None:
+        refuse_stale(spec.id, _mark(domain), spec.mark)
     found = None if domain is None else observer.describe(domain).state
     if found is None or found is DomainState.STOPPED:
         observer.ended_by_host.discard(spec.id)
@@ -98,8 +101,7 @@ def start(connection: Any, observer: Observer, spec: DomainSpec, domain_type: st
 
 def pause(connection: Any, observer: Observer, id: str, mark: DomainMark) -> Domain:
     """Stop the processors of a running domain."""
-    domain = connection.lookupByUUIDString(id)
-    _write_mark(domain, mark)
+    domain = _ordered(connection, id, mark)
     if observer.describe(domain).state is DomainState.RUNNING:
         _already_so(domain.suspend)
     return observer.describe(domain)
@@ -107,8 +109,7 @@ def pause(connection: Any, observer: Observer, id: str, mark: DomainMark) -> Dom
 
 def suspend(connection: Any, observer: Observer, id: str, mark: DomainMark) -> Domain:
     """Save the memory of an active domain; it will run, not be paused, when restored."""
-    domain = connection.lookupByUUIDString(id)
-    _write_mark(domain, mark)
+    domain = _ordered(connection, id, mark)
     if domain.isActive():
         _already_so(lambda: domain.managedSave(libvirt.VIR_DOMAIN_SAVE_RUNNING))
     return observer.describe(domain)
@@ -116,8 +117,7 @@ def suspend(connection: Any, observer: Observer, id: str, mark: DomainMark) -> D
 
 def shutdown(connection: Any, observer: Observer, id: str, mark: DomainMark) -> Domain:
     """Press the power button of an active domain."""
-    domain = connection.lookupByUUIDString(id)
-    _write_mark(domain, mark)
+    domain = _ordered(connection, id, mark)
     if domain.isActive():
         _already_so(lambda: domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN))
     return observer.describe(domain)
@@ -125,8 +125,7 @@ def shutdown(connection: Any, observer: Observer, id: str, mark: DomainMark) -> 
 
 def stop(connection: Any, observer: Observer, id: str, mark: DomainMark) -> Domain:
     """Cut the power and discard saved memory."""
-    domain = connection.lookupByUUIDString(id)
-    _write_mark(domain, mark)
+    domain = _ordered(connection, id, mark)
     if domain.isActive():
         _already_so(domain.destroy)
     if domain.hasManagedSaveImage():
@@ -136,7 +135,7 @@ def stop(connection: Any, observer: Observer, id: str, mark: DomainMark) -> Doma
 
 def write_mark(connection: Any, id: str, mark: DomainMark) -> None:
     """Only the mark."""
-    _write_mark(connection.lookupByUUIDString(id), mark)
+    _ordered(connection, id, mark)
 
 
 def remove(connection: Any, observer: Observer, id: str) -> None:
@@ -156,10 +155,10 @@ def remove(connection: Any, observer: Observer, id: str) -> None:
     observer.ended_by_host.discard(id)
 
 
-def definition(connection: Any, id: str) -> str:
-    """The domain's XML."""
-    xml: str = connection.lookupByUUIDString(id).XMLDesc()
-    return xml
+def definition(connection: Any, id: str) -> str | None:
+    """The domain's XML; None when there is no such domain."""
+    domain = _lookup(connection, id)
+    return None if domain is None else str(domain.XMLDesc())
 
 
 def leased_address(connection: Any, id: str) -> str | None:
@@ -194,6 +193,14 @@ def _lookup(connection: Any, id: str) -> Any:
     with _unless(libvirt.VIR_ERR_NO_DOMAIN):
         return connection.lookupByUUIDString(id)
     return None
+
+
+def _ordered(connection: Any, id: str, mark: DomainMark) -> Any:
+    """The domain, after it took the mark of an order that is not stale."""
+    domain = connection.lookupByUUIDString(id)
+    refuse_stale(id, _mark(domain), mark)
+    _write_mark(domain, mark)
+    return domain
 
 
 def _free_name(connection: Any, spec: DomainSpec) -> str:

@@ -1,0 +1,6 @@
+"""Settings: one frozen class per service, read once from environment, TOML and couchbase.cfg."""
+
+from stratuslab.core.settings.declaration import CommonSettings, Setting, Settings, settings_classes
+from stratuslab.core.settings.loading import Loaded, load
+
+__all__ = ["CommonSettings", "Loaded", "Setting", "Settings", "load", "settings_classes"]

@@ -1,0 +1,44 @@
+"""The command `stratuslab-store`: the process that owns a SQLite store and relays its events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from stratuslab.core.bus.relay import relay
+from stratuslab.core.errors import ConfigurationError
+from stratuslab.core.service import Service, run
+from stratuslab.core.settings import Settings
+from stratuslab.core.store.sqlite0.owner import SqliteOwner
+
+
+class StoreSettings(Settings, frozen=True, kw_only=True):
+    """Section `store`: everything it needs is common."""
+
+    section: ClassVar[str] = "store"
+
+
+async def run_store(service: Service[StoreSettings]) -> None:
+    """The body of `stratuslab-store`."""
+    scheme, _, folder = service.common.store.partition(":")
+    if scheme != "sqlite":
+        raise ConfigurationError(
+            f"There is no store to own at {service.common.store!r}.",
+            hint="Set STRATUSLAB_STORE to sqlite:/folder.",
+        )
+    async with (
+        SqliteOwner(Path(folder)),
+        service.open_store() as store,
+        service.open_bus() as bus,
+    ):
+        service.spawn(relay(store, bus), "event-relay")
+        await service.until_stopped()
+
+
+def main() -> None:
+    """Runs the store until it is told to stop."""
+    run("store", StoreSettings, run_store)
+
+
+if __name__ == "__main__":
+    main()
