@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -22,6 +21,7 @@ from stratuslab.core.bus.memory import MemoryBus
 from stratuslab.core.contracts import MACHINE, Machine
 from stratuslab.core.contracts.machine import GuestAddress
 from stratuslab.core.contracts.machine_states import SettledState
+from stratuslab.core.security.vault import Vault
 from stratuslab.core.store.memory import MemoryStore
 
 HttpClient = TestClient[web.Request, web.Application]
@@ -35,16 +35,6 @@ class QuickPasswords:
 
     async def matches(self, password: str, password_hash: str) -> bool:
         return await self.hash(password) == password_hash
-
-
-class OpenVault:
-    """Seals nothing away; what is sealed can still be told from what is not."""
-
-    def seal(self, data: bytes) -> str:
-        return "sealed:" + base64.b64encode(data).decode()
-
-    def open(self, sealed: str) -> bytes:
-        return base64.b64decode(sealed.removeprefix("sealed:"))
 
 
 @dataclass
@@ -191,7 +181,7 @@ async def make_api(
             passwords = QuickPasswords()
             file = Path(chosen.admin_password_file)
             await ensure_first_start(store, passwords, file)
-            app = create_app(store, bus, chosen, passwords=passwords, vault=OpenVault())
+            app = create_app(store, bus, chosen, passwords=passwords, vault=Vault(bytes(32)))
             http = await aiohttp_client(app)
             admin = Someone(http, "admin", file.read_text().strip())
             return Api(store, bus, chosen, app, http, admin, Someone(http), folder)

@@ -7,7 +7,6 @@ account counts in every process within a second.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import secrets
@@ -19,14 +18,12 @@ from stratuslab.cimi_api.metrics import LOGINS_REFUSED
 from stratuslab.cimi_api.plan import Caller
 from stratuslab.cimi_api.ports import Passwords
 from stratuslab.core.contracts import USER, User
-from stratuslab.core.errors import NotAuthenticated, TooManyRequests
+from stratuslab.core.errors import NotAuthenticated
 from stratuslab.core.store import Query, Store, Stored
 
 RECHECK_SECONDS = 0.5
 
 _MAX_HEADER = 2048
-_MAX_WAITING = 64
-"""Logins waiting for the slow hash; more are turned away instead of growing a queue."""
 
 
 @dataclass(slots=True)
@@ -48,8 +45,6 @@ class Authenticator:
         self._max_logins = max_logins
         self._key = secrets.token_bytes(32)
         self._logins: dict[bytes, _Login] = {}
-        self._waiting = 0
-        self._one_at_a_time = asyncio.Lock()
         self._nobodys_hash: str | None = None
 
     async def identify(self, authorization: str | None) -> Caller:
@@ -101,22 +96,13 @@ class Authenticator:
         return page.items[0] if page.items else None
 
     async def _matches(self, password: str, password_hash: str) -> bool:
-        """Compares by the slow hash, one at a time; as slow for accounts that do not exist."""
-        if self._waiting >= _MAX_WAITING:
-            raise TooManyRequests(
-                "Too many logins are being checked.", hint="Try again.", retry_after_seconds=1
-            )
-        self._waiting += 1
-        try:
-            async with self._one_at_a_time:
-                if not password_hash:
-                    if self._nobodys_hash is None:
-                        self._nobodys_hash = await self._passwords.hash(secrets.token_hex())
-                    await self._passwords.matches(password, self._nobodys_hash)
-                    return False
-                return await self._passwords.matches(password, password_hash)
-        finally:
-            self._waiting -= 1
+        """Compares by the slow hash; as slow for accounts that do not exist."""
+        if password_hash:
+            return await self._passwords.matches(password, password_hash)
+        if self._nobodys_hash is None:
+            self._nobodys_hash = await self._passwords.hash(secrets.token_hex())
+        await self._passwords.matches(password, self._nobodys_hash)
+        return False
 
 
 def _basic(authorization: str) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from stratuslab.cimi_api.model import (
     machine_template,
 )
 from stratuslab.cimi_api.plan import Caller, Cloud
+from stratuslab.cimi_api.ports import sealed
 from stratuslab.core.contracts import (
     CREDENTIAL,
     MACHINE_CONFIGURATION,
@@ -27,7 +28,6 @@ from stratuslab.core.contracts import (
     MachineConfiguration,
     MachineImage,
     MachineTemplate,
-    Secret,
 )
 from stratuslab.core.store import Insert, Remove, Replace, Write
 
@@ -112,7 +112,7 @@ async def _write_user_data(
     document.has_user_data = data is not None
     if data is None:
         return (Remove(present),) if present is not None else ()
-    secret = Secret(id=document.id, created=document.updated, sealed=cloud.vault.seal(data))
+    secret = sealed(cloud.vault, document.id, data, document.updated)
     return (Replace(present, secret),) if present is not None else (Insert(secret),)
 
 

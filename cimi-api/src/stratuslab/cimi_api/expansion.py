@@ -21,6 +21,7 @@ from stratuslab.cimi_api.model.machine_template import (
 )
 from stratuslab.cimi_api.model.references import referenced_id
 from stratuslab.cimi_api.plan import Caller, Cloud
+from stratuslab.cimi_api.ports import opened
 from stratuslab.core.contracts import (
     CREDENTIAL,
     MACHINE_CONFIGURATION,
@@ -187,5 +188,4 @@ async def _user_data(cloud: Cloud, value: TemplateValue, template: MachineTempla
         return decoded_user_data(value.user_data, f"{WHERE}.userData")
     if not template.has_user_data:
         return None
-    sealed = await cloud.store.get(SECRET, template.id)
-    return cloud.vault.open(sealed.document.sealed)
+    return opened(cloud.vault, (await cloud.store.get(SECRET, template.id)).document)

@@ -22,6 +22,7 @@ from stratuslab.core.contracts.machine import DiskSpec
 from stratuslab.core.documents import Acl, Rule, now
 from stratuslab.core.documents.frame import ADMINISTRATOR, ANY_USER
 from stratuslab.core.errors import AlreadyExists, ConfigurationError
+from stratuslab.core.security.passwords import random_password
 from stratuslab.core.store import Insert, Store
 
 log = structlog.get_logger()
@@ -87,7 +88,7 @@ def keep_password(file: Path) -> str:
         if not file.exists():
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as stream:
-                stream.write(f"{secrets.token_urlsafe(18)}\n")
+                stream.write(f"{random_password()}\n")
                 stream.flush()
                 os.fsync(stream.fileno())
             try:

@@ -16,9 +16,10 @@ from stratuslab.cimi_api.model.attributes import ActionBody, apply_common
 from stratuslab.cimi_api.model.machine_template import MachineCreate
 from stratuslab.cimi_api.ownership import frame, granted_acl
 from stratuslab.cimi_api.plan import Caller, Cloud, Plan, finished_job
+from stratuslab.cimi_api.ports import sealed
 from stratuslab.core import jobs
 from stratuslab.core.bus import Bus
-from stratuslab.core.contracts import JOB, Job, Machine, Secret
+from stratuslab.core.contracts import JOB, Job, Machine
 from stratuslab.core.contracts.job import JobState
 from stratuslab.core.contracts.machine import MachineAssignment
 from stratuslab.core.contracts.machine_states import (
@@ -52,8 +53,8 @@ async def create(cloud: Cloud, caller: Caller, body: MachineCreate) -> Plan:
     job = _job(cloud, machine, "add", target="machine")
     writes: list[Write] = []
     if expansion.user_data is not None:
-        sealed = cloud.vault.seal(expansion.user_data)
-        writes.append(Insert(Secret(id=machine.id, created=machine.created, sealed=sealed)))
+        secret = sealed(cloud.vault, machine.id, expansion.user_data, machine.created)
+        writes.append(Insert(secret))
     writes.append(Insert(machine, events=[state_event(machine)]))
     return Plan(machine, job, writes, deferred=True, announce=wake_up(machine))
 
@@ -106,8 +107,8 @@ async def delete(cloud: Cloud, _caller: Caller, stored: Stored[Machine]) -> Plan
     """
     machine = deepcopy(stored.document)
     if machine.deletion_requested is not None:
-        job = await cloud.store.get(JOB, machine.spec.job or "")
-        return Plan(machine, job.document, [], deferred=True, job_is_new=False)
+        present = await cloud.store.get(JOB, machine.spec.job or "")
+        return Plan(machine, present.document, [], deferred=True, job_is_new=False)
     machine.deletion_requested = now()
     machine.generation += 1
     job = _job(cloud, machine, "delete")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Protocol
+
+from stratuslab.core.contracts import SECRET, Secret
 
 
 class Passwords(Protocol):
-    """Slow hashes of passwords. Both calls leave the event loop free."""
+    """Slow hashes of passwords. Both leave the event loop free and raise TooManyRequests."""
 
     async def hash(self, password: str) -> str:
         """The hash to keep."""
@@ -20,10 +23,20 @@ class Passwords(Protocol):
 class Vault(Protocol):
     """Secrets at rest."""
 
-    def seal(self, data: bytes) -> str:
-        """Encrypted text."""
+    def seal(self, data: bytes, *, associated: str) -> str:
+        """Encrypted text that opens only for the document with the key `associated`."""
         ...
 
-    def open(self, sealed: str) -> bytes:
+    def open(self, sealed: str, *, associated: str) -> bytes:
         """What was sealed. Raises PermanentError when the key is another one."""
         ...
+
+
+def sealed(vault: Vault, id: str, data: bytes, at: datetime | None) -> Secret:
+    """The secret that belongs to the document with this id."""
+    return Secret(id=id, created=at, sealed=vault.seal(data, associated=SECRET.key(id)))
+
+
+def opened(vault: Vault, secret: Secret) -> bytes:
+    """What a secret holds. Raises PermanentError."""
+    return vault.open(secret.sealed, associated=SECRET.key(secret.id))

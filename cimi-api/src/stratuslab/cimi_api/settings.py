@@ -41,7 +41,7 @@ class CimiSettings(Settings, frozen=True, kw_only=True):
             "File that gets the random password of the account `admin` when the cloud is started "
             "for the first time, mode 0600."
         ),
-    ] = "/var/lib/stratuslab/admin-password"
+    ] = "/var/lib/stratuslab/admin-password"  # noqa: S105 - a path
     image_folders: Annotated[
         tuple[str, ...],
         Setting("Folders in which `file:` locations of machine images may lie."),
