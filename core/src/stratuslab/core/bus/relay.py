@@ -68,34 +68,31 @@ async def relay_once(store: Store, bus: Bus) -> bool:
     if not entries:
         return False
     # Begun in order and sent over one connection: stored in order, unless one has to be repeated.
-    outcomes = await asyncio.gather(
-        *(_publish(bus, entry) for entry in entries), return_exceptions=True
-    )
-    confirmed: int | None = None
-    failure: BaseException | None = None
-    for entry, outcome in zip(entries, outcomes, strict=True):
-        if isinstance(outcome, BaseException):
-            failure = outcome
-            break
-        confirmed = entry.sequence
-    if confirmed is not None:
-        await store.published(confirmed)
-    if failure is not None:
-        raise failure
-    return len(entries) == BATCH
+    failures = await asyncio.gather(*(_publish(bus, entry) for entry in entries))
+    failed = [(e.sequence, f) for e, f in zip(entries, failures, strict=True) if f is not None]
+    # The events of one write share a sequence and are confirmed together.
+    end = failed[0][0] if failed else None
+    done = [entry.sequence for entry in entries if end is None or entry.sequence < end]
+    if done:
+        await store.published(done[-1])
+    if failed:
+        raise failed[0][1]
+    return len(entries) >= BATCH
 
 
-async def _publish(bus: Bus, entry: OutboxEntry) -> None:
+async def _publish(bus: Bus, entry: OutboxEntry) -> TransientError | None:
+    """Stores one event; the error when that has to be tried again."""
     try:
         await bus.publish(entry.id, entry.event, time=now())
+    except TransientError as error:
+        return error
     except PermanentError as error:
         # It would stand in the way of all others for ever.
         RELAYED.labels("refused").inc()
-        log.error(
-            "relay.event_refused", event=entry.id, address=entry.event.address, reason=str(error)
-        )
+        log.error("relay.event_refused", event_id=entry.id, reason=str(error))
     else:
         RELAYED.labels("published").inc()
+    return None
 
 
 async def _watch(store: Store, changed: asyncio.Event) -> None:

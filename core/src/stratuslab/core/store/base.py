@@ -252,7 +252,7 @@ class Store(Protocol):
         ...
 
     async def outbox(self, limit: int = 256) -> list[OutboxEntry]:
-        """Events not yet confirmed as published, oldest first."""
+        """Events not yet confirmed as published, oldest first; those of one write together."""
         ...
 
     async def published(self, sequence: int) -> None:
