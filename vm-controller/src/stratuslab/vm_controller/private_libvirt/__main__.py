@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from stratuslab.core.errors import ConfigurationError, StratusLabError
+from stratuslab.core.service.logging import configure
 from stratuslab.vm_controller.private_libvirt.instance import PrivateLibvirt
 
 EXIT_FAILED = 1
@@ -22,6 +23,7 @@ EXIT_CONFIGURATION = 2
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; the exit code is 2 when this machine cannot run an instance."""
     options = _parser().parse_args(arguments)
+    configure("info", "auto", "private-libvirt")
     try:
         asyncio.run(_run(options))
     except ConfigurationError as error:
