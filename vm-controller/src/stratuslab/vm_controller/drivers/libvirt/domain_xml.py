@@ -19,7 +19,7 @@ from stratuslab.vm_controller.drivers.base import (
     PortForward,
 )
 
-MARK_NAMESPACE = "https://stratuslab.eu/xml/machine-mark/1"
+MARK_NAMESPACE = "urn:stratuslab:machine-mark:1"
 MARK_PREFIX = "stratuslab"
 MARK_ELEMENT = "mark"
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"

@@ -92,7 +92,7 @@ class NatNetwork:
             if network.isActive():
                 return
             network.undefine()  # its definition may be old, its subnet in use elsewhere by now
-        taken = _routed(ROUTES.read_text()) if ROUTES.exists() else []
+        taken = routed_networks(ROUTES.read_text()) if ROUTES.exists() else []
         for subnet in self._subnets:
             if any(subnet.overlaps(other) for other in taken):
                 continue
@@ -152,7 +152,7 @@ def _started(network: Any) -> bool:
     return True
 
 
-def _routed(table: str) -> Iterable[IPv4Network]:
+def routed_networks(table: str) -> Iterable[IPv4Network]:
     """Networks the host has routes to, from the kernel's table of little-endian hex numbers."""
     found = []
     for line in table.splitlines()[1:]:
