@@ -1,4 +1,4 @@
-"""Chooses the store adapter by its URL; adapters are imported only when they are used."""
+"""The store that a setting names."""
 
 from __future__ import annotations
 
@@ -8,30 +8,33 @@ from stratuslab.core.errors import ConfigurationError
 from stratuslab.core.store.base import Store
 
 
-def open_store(url: str) -> Store:
-    """A store that is not yet entered: `sqlite:/folder` or `memory:`.
+def open_store(url: str, *, patience_seconds: float = 5.0) -> Store:
+    """The store at this address, to be used as `async with`.
 
-    Raises ConfigurationError with what would be right.
+    `sqlite:/absolute/folder`: the store in that folder, served by its owner on this host.
+    `memory:`: one that forgets with the process, for trials. `patience_seconds`: how long to wait
+    for a store that is away before an operation is Unavailable.
+    Raises ConfigurationError for anything else.
     """
-    scheme, _, rest = url.partition(":")
-    if scheme == "sqlite" and rest.startswith("/"):
-        from stratuslab.core.store.sqlite0.store import SqliteStore
-
-        return SqliteStore(Path(rest))
-    if scheme == "memory":
+    scheme, colon, place = url.partition(":")
+    if colon and scheme == "memory" and not place:
         from stratuslab.core.store.memory import MemoryStore
 
         return MemoryStore()
-    if scheme == "couchbase":
+    if colon and scheme == "sqlite":
+        if not place.startswith("/"):
+            raise ConfigurationError(
+                f"The store {url!r} names no absolute folder.",
+                hint="Write sqlite:/var/lib/stratuslab/store, for example.",
+            )
+        from stratuslab.core.store.sqlite import SqliteStore
+
+        return SqliteStore(Path("/" + place.lstrip("/")), patience_seconds=patience_seconds)
+    if colon and scheme in ("couchbase", "couchbases"):
         raise ConfigurationError(
-            "This version has no adapter for Couchbase yet.",
-            hint="Set STRATUSLAB_STORE to sqlite:/folder, as `stratuslab up` does.",
-        )
-    if not url:
-        raise ConfigurationError(
-            "No store is configured.",
-            hint="Set STRATUSLAB_STORE to sqlite:/folder, or write /etc/stratuslab/couchbase.cfg.",
+            f"The store {url!r} needs the Couchbase adapter, which is not installed.",
+            hint="Use sqlite:/absolute/folder, or a version of the cloud that has the adapter.",
         )
     raise ConfigurationError(
-        f"{url!r} is no store.", hint="Write sqlite:/folder with an absolute path."
+        f"{url!r} names no kind of store.", hint="Known are sqlite:/absolute/folder and memory:."
     )

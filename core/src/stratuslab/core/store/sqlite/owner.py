@@ -1,0 +1,304 @@
+"""The owner of a store: the one process that writes, and the socket where it takes requests.
+
+Requests that wait while a commit is under way are carried out together by the next one (group
+commit), in one writing thread. An answer is sent only after the commit lies on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import apsw
+import msgspec
+import structlog
+
+import stratuslab.core.contracts  # noqa: F401 - declares the kinds
+from stratuslab.core.documents.kinds import Kind, kinds
+from stratuslab.core.errors import ConfigurationError
+from stratuslab.core.store.sqlite.client import refused_protocol
+from stratuslab.core.store.sqlite.files import (
+    WAL_LIMIT_BYTES,
+    FolderLock,
+    listening_socket,
+    open_for_writing,
+)
+from stratuslab.core.store.sqlite.schema import Meta, prepare
+from stratuslab.core.store.sqlite.wire import (
+    PROTOCOL,
+    Answer,
+    Done,
+    FrameBuffer,
+    Hello,
+    Reached,
+    Watch,
+    WriteRequest,
+    failed,
+    frame,
+    read_request,
+)
+from stratuslab.core.store.sqlite.writer import Writer, is_uncertain
+
+log = structlog.get_logger()
+
+GROUP_LIMIT = 256
+"""Requests in one commit."""
+WAITING_LIMIT = 4096
+"""Requests waiting, above which no more are read from the sockets."""
+UNREAD_LIMIT_BYTES = 1024 * 1024
+"""A watcher that has so much unread is not told of further commits until it has read."""
+IDLE_SECONDS = 1.0
+"""How often an idle owner looks for what has expired."""
+KEPT_CHANGES = 100_000
+KEPT_SECONDS = 7 * 24 * 3600.0
+
+
+class SqliteOwner:
+    """Serves the store in a folder while inside `async with`.
+
+    A disk that fails in the middle of a commit ends the block with an error: only opening the
+    database anew tells what was written, so the process must be started again.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        declared: Iterable[Kind[Any]] | None = None,
+        clock: Callable[[], float] = time.time,
+        kept_changes: int = KEPT_CHANGES,
+        kept_seconds: float = KEPT_SECONDS,
+        page_limit: int | None = None,
+    ) -> None:
+        """`declared`: the kinds to make tables for, all by default. `kept_changes` lines of the
+        change log are kept, none longer than `kept_seconds`; `page_limit` bounds the database in
+        pages of 4 KiB.
+        """
+        self._folder = folder
+        self._declared = declared
+        self._clock = clock
+        self._kept_changes = kept_changes
+        self._kept_seconds = kept_seconds
+        self._page_limit = page_limit
+        self._waiting: deque[tuple[_ClientConnection, WriteRequest]] = deque()
+        self._wake = asyncio.Event()
+        self._connections: set[_ClientConnection] = set()
+        self._closing = False
+
+    async def __aenter__(self) -> Self:
+        """Opens the store and listens. Raises ConfigurationError in one clear line."""
+        self._lock = FolderLock(self._folder)
+        try:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+            self._loop = asyncio.get_running_loop()
+            self._writer, self.meta = await self._loop.run_in_executor(self._thread, self._open)
+            try:
+                self._server = await self._loop.create_unix_server(
+                    lambda: _ClientConnection(self), sock=listening_socket(self._folder)
+                )
+            except OSError as error:
+                self._writer.close()
+                raise ConfigurationError(
+                    f"The document store cannot listen in {self._folder}: {error}."
+                ) from error
+        except BaseException:
+            self._thread.shutdown()
+            self._lock.release()
+            raise
+        self._tasks = asyncio.TaskGroup()
+        await self._tasks.__aenter__()
+        self._tasks.create_task(self._commit_groups(), name="store-owner")
+        log.info("store.serving", folder=str(self._folder), sequence=self.meta.sequence)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Answers what has arrived, then closes."""
+        self._server.close()
+        self._closing = True
+        self._wake.set()
+        try:
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            for connection in list(self._connections):
+                connection.close()
+            await self._loop.run_in_executor(self._thread, self._writer.close)
+            self._thread.shutdown()
+            self._lock.release()
+
+    def _open(self) -> tuple[Writer, Meta]:
+        declared = tuple(kinds() if self._declared is None else self._declared)
+        try:
+            connection = open_for_writing(self._folder, self._page_limit)
+            try:
+                meta = prepare(connection, declared)
+                writer = Writer(
+                    connection,
+                    declared,
+                    meta,
+                    clock=self._clock,
+                    kept_changes=self._kept_changes,
+                    kept_seconds=self._kept_seconds,
+                )
+            except BaseException:
+                connection.close()
+                raise
+        except (apsw.NotADBError, apsw.CorruptError) as error:
+            raise ConfigurationError(
+                f"The database of the document store in {self._folder} is damaged: {error}.",
+                hint="Put it aside and restore a backup.",
+            ) from error
+        except (apsw.Error, OSError) as error:
+            raise ConfigurationError(
+                f"The database of the document store in {self._folder} cannot be opened: {error}.",
+                hint="Look for a full disk, a read-only file system or another user's files.",
+            ) from error
+        return writer, meta
+
+    # What arrives
+
+    def arrived(self, connection: _ClientConnection, request: WriteRequest) -> None:
+        """A request to be carried out with the next commit."""
+        self._waiting.append((connection, request))
+        self._wake.set()
+        if len(self._waiting) >= WAITING_LIMIT:
+            for each in self._connections:
+                each.read_on(reading=False)
+
+    def made(self, connection: _ClientConnection) -> None:
+        """A client has connected."""
+        self._connections.add(connection)
+
+    def gone(self, connection: _ClientConnection) -> None:
+        """A client has disconnected; what it had asked for is still carried out."""
+        self._connections.discard(connection)
+
+    # Group commit
+
+    async def _commit_groups(self) -> None:
+        while not (self._closing and not self._waiting):
+            group = await self._next_group()
+            requests = [request for _, request in group]
+            before = self._writer.sequence
+            answers = await self._loop.run_in_executor(self._thread, self._writer.execute, requests)
+            self._answer(group, answers)
+            if self._writer.sequence != before:
+                self._tell_watchers()
+            if any(is_uncertain(answer) for answer in answers):
+                raise ConfigurationError(
+                    f"The disk below {self._folder} failed while the store was writing.",
+                    hint="Look at the system's log; the store must be started again.",
+                )
+
+    async def _next_group(self) -> list[tuple[_ClientConnection, WriteRequest]]:
+        """The requests that wait, at least one unless something has expired or it is the end."""
+        while not self._waiting and not self._closing:
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(IDLE_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                await self._loop.run_in_executor(
+                    self._thread, self._writer.shorten_log, WAL_LIMIT_BYTES
+                )
+                if self._writer.due:
+                    break
+        full = len(self._waiting) >= WAITING_LIMIT
+        group = [self._waiting.popleft() for _ in range(min(GROUP_LIMIT, len(self._waiting)))]
+        if full:
+            for each in self._connections:
+                each.read_on(reading=True)
+        return group
+
+    def _answer(
+        self, group: Sequence[tuple[_ClientConnection, WriteRequest]], answers: Sequence[Answer]
+    ) -> None:
+        bytes_for: dict[_ClientConnection, list[bytes]] = {}
+        for (connection, _), answer in zip(group, answers, strict=True):
+            bytes_for.setdefault(connection, []).append(frame(answer))
+        for connection, frames in bytes_for.items():
+            connection.send(b"".join(frames))
+
+    def _tell_watchers(self) -> None:
+        message = frame(Reached(self._writer.sequence))
+        for connection in self._connections:
+            if connection.watching and connection.unread_bytes < UNREAD_LIMIT_BYTES:
+                connection.send(message)
+
+
+class _ClientConnection(asyncio.Protocol):
+    """One client of the owner."""
+
+    def __init__(self, owner: SqliteOwner) -> None:
+        self.watching = False
+        self._owner = owner
+        self._frames = FrameBuffer()
+        self._greeted = False
+
+    @property
+    def unread_bytes(self) -> int:
+        """What was sent and not yet taken by the client."""
+        size: int = self._transport.get_write_buffer_size()
+        return size
+
+    def send(self, message: bytes) -> None:
+        """Sends answers; to a client that has gone, nowhere."""
+        if not self._transport.is_closing():
+            self._transport.write(message)
+
+    def read_on(self, *, reading: bool) -> None:
+        """Goes on or pauses taking requests."""
+        if self._transport.is_closing():
+            return
+        if reading:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    def close(self) -> None:
+        """Closes after what was sent has been taken."""
+        self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._owner.made(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as the base says
+        self._owner.gone(self)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._frames.feed(data):
+                self._take(message)
+        except (ValueError, msgspec.DecodeError) as error:
+            log.warning("store.client_not_understood", error=str(error))
+            self._transport.abort()
+
+    def _take(self, message: bytes) -> None:
+        request = read_request(message)
+        if isinstance(request, Hello):
+            self._greeted = request.protocol == PROTOCOL
+            answer = (
+                Done(request.number, [self._owner.meta.cloud_id])
+                if self._greeted
+                else failed(request.number, refused_protocol(request.protocol))
+            )
+            self.send(frame(answer))
+        elif not self._greeted:
+            raise ValueError("the first message was no greeting")
+        elif isinstance(request, Watch):
+            self.watching = True
+            self.send(frame(Done(request.number, [])))
+        else:
+            self._owner.arrived(self, request)
