@@ -14,8 +14,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from stratuslab.cimi_api.app import create_app
+from stratuslab.cimi_api.app import ROUTES, create_app
 from stratuslab.cimi_api.first_start import ensure_first_start
+from stratuslab.cimi_api.handlers.routes import Route
 from stratuslab.cimi_api.settings import CimiSettings
 from stratuslab.core.bus.memory import MemoryBus
 from stratuslab.core.contracts import MACHINE, Machine
@@ -116,6 +117,7 @@ class Api:
     admin: Someone
     nobody: Someone
     image_folder: Path
+    routes: list[Route]
     passwords: QuickPasswords = field(default_factory=QuickPasswords)
 
     async def user(self, name: str, **account: Any) -> Someone:
@@ -184,7 +186,7 @@ async def make_api(
             app = create_app(store, bus, chosen, passwords=passwords, vault=Vault(bytes(32)))
             http = await aiohttp_client(app)
             admin = Someone(http, "admin", file.read_text().strip())
-            return Api(store, bus, chosen, app, http, admin, Someone(http), folder)
+            return Api(store, bus, chosen, app, http, admin, Someone(http), folder, app[ROUTES])
 
         yield make
 

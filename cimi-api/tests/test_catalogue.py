@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-KEY = (
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGVlZWVlZWVlZWVlZWVlZWVlZWVlZWVlZWVlZWVlZWVl somebody"
-)
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGVlZWVlZWVlZWVlZWVlZWVlZWVlZWVlZWVlZWVlZWVl somebody"
 SIZE = {"cpu": 2, "memory": 1048576}
 BODIES: dict[str, tuple[Any, Any]] = {
     "machineConfigurations": (
@@ -69,9 +67,7 @@ async def test_a_listed_attribute_must_be_selected_and_a_selected_one_is_reset(
 ) -> None:
     body, _ = BODIES[collection]
     made = await api.admin.made(collection, {"name": "n", "description": "d"} | body)
-    refused = await api.admin.put(
-        f"{made['id']}?$select=name", {"name": "x", "description": "y"}
-    )
+    refused = await api.admin.put(f"{made['id']}?$select=name", {"name": "x", "description": "y"})
     assert refused.status == 400
     assert "description" in refused.json["statusMessage"]
     reset = await api.admin.put(f"{made['id']}?$select=name,description", {"name": "x"})

@@ -45,9 +45,7 @@ async def test_any_number_of_fronts_start_at_once(
     tmp_path: Path, passwords: PasswordHashes
 ) -> None:
     store, file = MemoryStore(), tmp_path / "password"
-    results = await asyncio.gather(
-        *(ensure_first_start(store, passwords, file) for _ in range(5))
-    )
+    results = await asyncio.gather(*(ensure_first_start(store, passwords, file) for _ in range(5)))
     assert sorted(results) == [False] * 4 + [True]
     assert await store.count(Query(USER)) == 1
     assert await store.count(Query(MACHINE_CONFIGURATION)) == len(INSTANCE_TYPES)

@@ -7,7 +7,7 @@ from aiohttp import web
 from stratuslab.cimi_api.authentication import Authenticator
 from stratuslab.cimi_api.handlers.edge import Edge
 from stratuslab.cimi_api.handlers.resource import Front
-from stratuslab.cimi_api.handlers.routes import routes
+from stratuslab.cimi_api.handlers.routes import Route, routes
 from stratuslab.cimi_api.numbers import Numbers
 from stratuslab.cimi_api.plan import Cloud
 from stratuslab.cimi_api.ports import Passwords, Vault
@@ -16,6 +16,9 @@ from stratuslab.cimi_api.settings import CimiSettings
 from stratuslab.core.bus import Bus
 from stratuslab.core.documents.frame import ANONYMOUS
 from stratuslab.core.store import Store
+
+ROUTES = web.AppKey("routes", list[Route])
+"""The table of routes of an application, with their rules."""
 
 
 def create_app(
@@ -29,6 +32,7 @@ def create_app(
     authenticator = Authenticator(store, passwords, max_logins=settings.login_cache_entries)
     edge = Edge(settings, authenticator, public_paths=public)
     app = web.Application(middlewares=[edge.middleware()], client_max_size=settings.body_bytes_max)
+    app[ROUTES] = table
     for each in table:
         if each.method == "GET":
             app.router.add_get(each.path, each.handler)

@@ -15,9 +15,9 @@ from typing import Any
 from uuid import uuid4
 
 from stratuslab.cimi_api.idempotency import Answer, Once
-from stratuslab.cimi_api.model.attributes import ActionBody, apply_common
+from stratuslab.cimi_api.model.attributes import apply_common
 from stratuslab.cimi_api.ownership import frame, granted_acl
-from stratuslab.cimi_api.parsing import decode_create, decode_edit
+from stratuslab.cimi_api.parsing import decode_action, decode_create, decode_edit
 from stratuslab.cimi_api.plan import Caller, Cloud, Plan, commit, finished_job
 from stratuslab.cimi_api.preconditions import check_if_match
 from stratuslab.cimi_api.rendering import absent
@@ -109,7 +109,7 @@ async def act(
     caller: Caller,
     id: str,
     name: str,
-    body: ActionBody,
+    raw: bytes,
     *,
     if_match: str | None,
     once: Once | None,
@@ -123,7 +123,7 @@ async def act(
             return answer
 
     async def plan(stored: Stored[Any]) -> Plan:
-        return await actor(cloud, name, stored, body)
+        return await actor(cloud, name, stored, decode_action(raw))
 
     done, answer = await _change(
         cloud, resource, caller, id, name, plan, if_match=if_match, once=once

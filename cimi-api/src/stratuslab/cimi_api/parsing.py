@@ -56,7 +56,7 @@ def decode_edit(
                 hint="Name every attribute that shall change in $select.",
             )
     if "resourceURI" in sent:
-        uri = _decode(bytes(sent["resourceURI"]), str, "resourceURI")
+        uri = bytes(sent["resourceURI"]).decode().strip('"')
         _check_type(uri, {resource.type_uri}, resource.type_name)
     if selected is None:
         wanted = sent

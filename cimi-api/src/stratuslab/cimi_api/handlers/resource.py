@@ -15,7 +15,6 @@ from stratuslab.cimi_api.lists import list_items
 from stratuslab.cimi_api.model.common import View
 from stratuslab.cimi_api.model.machine_parts import Part
 from stratuslab.cimi_api.model.references import is_id
-from stratuslab.cimi_api.parsing import decode_action
 from stratuslab.cimi_api.plan import Caller, Cloud, Plan
 from stratuslab.cimi_api.preconditions import matches
 from stratuslab.cimi_api.queries import EVERYTHING, parse_list_query, parse_select
@@ -147,7 +146,7 @@ class ResourceHandlers:
             request[CALLER],
             self._id(request),
             name,
-            decode_action(raw),
+            raw,
             if_match=self._if_match(request),
             once=self._once(request, raw),
         )

@@ -85,13 +85,12 @@ def check_location(
             f"{attribute} names a file of the cloud's hosts.",
             hint="Only an administrator may register such images.",
         )
-    parts = urlsplit(location)
-    path = unquote(parts.path)
-    if parts.netloc not in ("", "localhost") or not path.startswith("/") or "\0" in path:
+    path = _local_path(location)
+    if path is None:
         raise InvalidRequest(
             f"{attribute} is {location!r}, which is no local file.", hint="Write file:///path."
         )
-    real = Path(path).resolve()
+    real = path.resolve()
     if not any(real.is_relative_to(folder.resolve()) for folder in folders):
         named = ", ".join(map(str, folders)) or "none is configured"
         raise InvalidRequest(
@@ -104,3 +103,14 @@ def check_location(
             hint="Copy the image there first.",
         )
     return real.as_uri()
+
+
+def _local_path(location: str) -> Path | None:
+    """The absolute path that a `file:` location names, None if it names none."""
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return None
+    path = unquote(parts.path)
+    local = parts.netloc in ("", "localhost") and path.startswith("/") and "\0" not in path
+    return Path(path) if local else None
