@@ -9,7 +9,7 @@ from stratuslab.core.bus.relay import relay
 from stratuslab.core.errors import ConfigurationError
 from stratuslab.core.service import Service, run
 from stratuslab.core.settings import Settings
-from stratuslab.core.store.sqlite0.owner import SqliteOwner
+from stratuslab.core.store.sqlite import SqliteOwner
 
 
 class StoreSettings(Settings, frozen=True, kw_only=True):
