@@ -212,12 +212,9 @@ class MemoryBus:
     ) -> AsyncIterator[None]:
         """See Bus.consume."""
         durable = self._hub.durable(name, tuple(address.wildcard for address in addresses))
-        async with background() as tasks:
-            loop = tasks.create_task(self._handle_all(name, durable, consumer))
-            try:
-                yield
-            finally:
-                loop.cancel()
+        async with background() as beside:
+            beside.start(self._handle_all(name, durable, consumer))
+            yield
 
     async def _handle_all(self, name: str, durable: _Durable, consumer: Consumer) -> None:
         clock = asyncio.get_running_loop()

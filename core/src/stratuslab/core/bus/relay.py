@@ -36,8 +36,8 @@ async def relay(store: Store, bus: Bus) -> None:
     """Publishes until cancelled, whatever is down meanwhile."""
     changed = asyncio.Event()
     waiting_for: str | None = None
-    async with background() as tasks:
-        tasks.create_task(_watch(store, changed))
+    async with background() as beside:
+        beside.start(_watch(store, changed))
         while True:
             try:
                 changed.clear()

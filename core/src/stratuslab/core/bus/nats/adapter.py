@@ -12,13 +12,13 @@ from typing import Self, TypeVar
 import msgspec
 import structlog
 
-from stratuslab.core.bus.background import only
+from stratuslab.core.bus.background import end, only
 from stratuslab.core.bus.base import Consumer, Message
 from stratuslab.core.bus.credentials import Credentials
 from stratuslab.core.bus.deliveries import DeliveryLimits
 from stratuslab.core.bus.envelope import seal
 from stratuslab.core.bus.metrics import EVENTS_PUBLISHED
-from stratuslab.core.bus.nats.connection import Connection
+from stratuslab.core.bus.nats.connection import CLOSE_TIMEOUT_SECONDS, Connection
 from stratuslab.core.bus.nats.dead_letters import DeadLetters
 from stratuslab.core.bus.nats.events import EventConsumer
 from stratuslab.core.bus.nats.hints import Hints
@@ -83,11 +83,10 @@ class NatsBus:
         assert self._tasks is not None
         try:
             if exc_type is None:
-                await self._hints.flush()
+                await self._hints.flush(CLOSE_TIMEOUT_SECONDS / 3)
                 await self._connection.flush()
         finally:
-            for task in self._running:
-                task.cancel()
+            await end(self._running)
             try:
                 await self._tasks.__aexit__(exc_type, exc, traceback)
             except BaseExceptionGroup as group:

@@ -105,8 +105,8 @@ class Connection:
 
         `receive` must only enqueue: one subscription's messages are handed over one by one.
         """
-        async with background() as tasks:
-            subscribing = tasks.create_task(self._subscribe(subject, receive, queue))
+        async with background() as beside:
+            subscribing = beside.start(self._subscribe(subject, receive, queue))
             if self.connected:
                 await asyncio.wait((subscribing,), timeout=ECHO_TIMEOUT_SECONDS)
             try:
@@ -117,8 +117,6 @@ class Connection:
                         await subscribing.result().unsubscribe()
                         if self.connected:
                             await self.echo(1.0)  # from here on the server sends no more
-                else:
-                    subscribing.cancel()
 
     async def _subscribe(
         self, subject: str, receive: Callable[[Msg], Awaitable[None]], queue: str
@@ -131,8 +129,8 @@ class Connection:
 
     async def run(self) -> None:
         """Connects and watches until cancelled. Raises when the connection is lost for good."""
-        async with background() as tasks:
-            tasks.create_task(self._raise_loss())
+        async with background() as beside:
+            beside.start(self._raise_loss())
             await self._connect()
             await self._watch()
 
@@ -141,13 +139,13 @@ class Connection:
         self._closing = True
         if self.connected:
             with suppress(Unavailable):
-                await self.echo(CLOSE_TIMEOUT_SECONDS / 2)
+                await self.echo(CLOSE_TIMEOUT_SECONDS / 3)
 
     async def close(self) -> None:
         """Closes; `run` has ended before. With `flush` it takes CLOSE_TIMEOUT_SECONDS at most."""
         self._closing = True
         try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS / 2):
+            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS / 3):
                 await self.client.close()
         except TimeoutError:
             log.warning("bus.close_timed_out")
@@ -254,7 +252,7 @@ class Connection:
             log.warning("bus.slow_consumer", subject=error.subject)
         elif isinstance(error, (OSError, TimeoutError, nats.errors.Error)):
             ERRORS.labels("connection").inc()
-            if not self._told_down and not self.client.is_connected:
+            if not self._told_down and not self._ready.is_set():
                 self._told_down = True
                 log.warning("bus.unreachable", urls=self._urls, reason=_reason(error))
         else:

@@ -77,18 +77,14 @@ class EventConsumer:
     @asynccontextmanager
     async def consuming(self) -> AsyncIterator[None]:
         """Handles events while the context is open; on leaving, the one in hand gets a moment."""
-        async with background() as tasks:
-            loop = tasks.create_task(self._run())
-            alive = tasks.create_task(self._show_life())
-            try:
-                yield
-                self._stopping = True
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(FINISH_SECONDS):
-                        await self._idle.wait()
-            finally:
-                loop.cancel()
-                alive.cancel()
+        async with background() as beside:
+            beside.start(self._run())
+            beside.start(self._show_life())
+            yield
+            self._stopping = True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FINISH_SECONDS):
+                    await self._idle.wait()
 
     async def _run(self) -> None:
         while True:

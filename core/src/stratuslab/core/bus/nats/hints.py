@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import nats.errors
 import structlog
@@ -18,6 +18,10 @@ from stratuslab.core.bus.nats.connection import Connection
 from stratuslab.core.contracts.messages import Address
 
 log = structlog.get_logger(__name__)
+
+MAX_UNSENT_BYTES = 1024 * 1024
+"""Wake-ups leave the rest of nats-py's buffer of 2 MiB to what must not be held up."""
+_UNSENT_PAUSE_SECONDS = 0.01
 
 
 class Hints:
@@ -50,15 +54,20 @@ class Hints:
             await self._connection.ready()
             await self._send_waiting()
 
-    async def flush(self) -> None:
-        """Hands over what still waits, if there is a connection."""
+    async def flush(self, timeout: float) -> None:
+        """Hands over what still waits, as far as there is a connection and time."""
         if self._connection.connected:
-            await self._send_waiting()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._send_waiting()
 
     async def _send_waiting(self) -> None:
         self._filled.clear()
         batch, self._waiting = self._waiting, {}
         for subject, address in batch.items():
+            # nats-py tells only by this number when it has sent something.
+            while self._connection.client.pending_data_size > MAX_UNSENT_BYTES:  # noqa: ASYNC110
+                await asyncio.sleep(_UNSENT_PAUSE_SECONDS)
             try:
                 await self._connection.client.publish(subject, headers=headers_for(address))
                 HINTS_SENT.inc()

@@ -30,7 +30,7 @@ class Publisher:
     """Shared by events and dead letters."""
 
     def __init__(self, connection: Connection, limits: StreamLimits) -> None:
-        self.jetstream: JetStreamContext = connection.client.jetstream()
+        self.jetstream: JetStreamContext = connection.client.jetstream(timeout=_ATTEMPT_SECONDS)
         self._connection = connection
         self._limits = limits
         self._ensuring = asyncio.Lock()

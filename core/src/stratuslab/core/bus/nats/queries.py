@@ -96,24 +96,19 @@ class Queries:
         queue: str,
     ) -> AsyncIterator[None]:
         """See Bus.answers. Answers run side by side; on leaving, those begun get a moment."""
-        async with background() as tasks:
-            running: set[asyncio.Task[None]] = set()
+        async with background() as answers:
 
             async def receive(message: Msg) -> None:
-                if len(running) >= MAX_ANSWERS_AT_ONCE:
+                if len(answers.running) >= MAX_ANSWERS_AT_ONCE:
                     busy = TooManyRequests("Too many queries at once.", retry_after_seconds=1)
                     await self._reply_problem(message, busy)
-                    return
-                task = tasks.create_task(self._answer(address, answer, message))
-                running.add(task)
-                task.add_done_callback(running.discard)
+                else:
+                    answers.start(self._answer(address, answer, message))
 
             async with self._connection.subscribed(pattern, receive, queue=queue):
                 yield
-            if running:
-                await asyncio.wait(tuple(running), timeout=FINISH_SECONDS)
-            for task in tuple(running):
-                task.cancel()
+            if answers.running:
+                await asyncio.wait(tuple(answers.running), timeout=FINISH_SECONDS)
 
     async def _answer(
         self, address: Address, answer: Callable[[P], Awaitable[R]], message: Msg
