@@ -79,7 +79,6 @@ async def emptied(store: Store) -> bool:
 async def test_a_new_event_is_told_at_once(
     two_buses: tuple[Bus, Bus], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stratuslab.core.bus.relay.POLL_SECONDS", 60)
     one, other = two_buses
     seen = Seen()
     async with (
@@ -89,9 +88,11 @@ async def test_a_new_event_is_told_at_once(
     ):
         await add_host(store, "first")
         await eventually(lambda: seen.hosts == ["first"])
-        await eventually(lambda: emptied(store))
-        await add_host(store, "second")
-        await eventually(lambda: seen.hosts == ["first", "second"])
+        monkeypatch.setattr("stratuslab.core.bus.relay.POLL_SECONDS", 60)
+        for host in ("second", "third", "fourth"):
+            await eventually(lambda: emptied(store))
+            await add_host(store, host)
+            await eventually(lambda host=host: seen.hosts[-1] == host)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
