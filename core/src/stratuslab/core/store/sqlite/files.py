@@ -24,6 +24,8 @@ LOCK = "store.lock"
 APPLICATION_ID = 0x53744C62
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 """What the write-ahead log is cut back to after a checkpoint."""
+CHECKPOINT_PAGES = 4000
+"""Fewer checkpoints write hot pages less often; up to 4062 the log's index has one part."""
 STATEMENTS_KEPT = 512
 LONGEST_ADDRESS = 100
 
@@ -47,6 +49,7 @@ def open_for_writing(folder: Path, page_limit: int | None) -> apsw.Connection:
         "journal_mode=WAL",
         "synchronous=FULL",
         "mmap_size=0",
+        f"wal_autocheckpoint={CHECKPOINT_PAGES}",
         f"journal_size_limit={WAL_LIMIT_BYTES}",
         "cache_size=-16000",
         *(() if page_limit is None else (f"max_page_count={page_limit}",)),

@@ -1,7 +1,10 @@
 """The owner of a store: the one process that writes, and the socket where it takes requests.
 
-Requests that wait while a commit is under way are carried out together by the next one (group
-commit), in one writing thread. An answer is sent only after the commit lies on the disk.
+What has arrived when a commit begins is carried out by it together (group commit); an answer is
+sent only after the commit lies on the disk. Commits run on the event loop, not in a thread:
+handing each to a thread and back was measured to cost a quarter more processor time and 0.1 ms
+more per write, and the owning process has nothing better to do meanwhile than to let requests
+gather for the next commit.
 """
 
 from __future__ import annotations
@@ -10,7 +13,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
@@ -95,11 +97,10 @@ class SqliteOwner:
         """Opens the store and listens. Raises ConfigurationError in one clear line."""
         self._lock = FolderLock(self._folder)
         try:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
-            self._loop = asyncio.get_running_loop()
-            self._writer, self.meta = await self._loop.run_in_executor(self._thread, self._open)
+            # In a thread, because bringing an older database up to date may take seconds.
+            self._writer, self.meta = await asyncio.to_thread(self._open)
             try:
-                self._server = await self._loop.create_unix_server(
+                self._server = await asyncio.get_running_loop().create_unix_server(
                     lambda: _ClientConnection(self), sock=listening_socket(self._folder)
                 )
             except OSError as error:
@@ -108,7 +109,6 @@ class SqliteOwner:
                     f"The document store cannot listen in {self._folder}: {error}."
                 ) from error
         except BaseException:
-            self._thread.shutdown()
             self._lock.release()
             raise
         self._tasks = asyncio.TaskGroup()
@@ -132,8 +132,7 @@ class SqliteOwner:
         finally:
             for connection in list(self._connections):
                 connection.close()
-            await self._loop.run_in_executor(self._thread, self._writer.close)
-            self._thread.shutdown()
+            self._writer.close()
             self._lock.release()
 
     def _open(self) -> tuple[Writer, Meta]:
@@ -190,7 +189,7 @@ class SqliteOwner:
             group = await self._next_group()
             requests = [request for _, request in group]
             before = self._writer.sequence
-            answers = await self._loop.run_in_executor(self._thread, self._writer.execute, requests)
+            answers = self._writer.execute(requests)
             self._answer(group, answers)
             if self._writer.sequence != before:
                 self._tell_watchers()
@@ -199,6 +198,7 @@ class SqliteOwner:
                     f"The disk below {self._folder} failed while the store was writing.",
                     hint="Look at the system's log; the store must be started again.",
                 )
+            await asyncio.sleep(0)  # take in what has arrived meanwhile
 
     async def _next_group(self) -> list[tuple[_ClientConnection, WriteRequest]]:
         """The requests that wait, at least one unless something has expired or it is the end."""
@@ -208,9 +208,7 @@ class SqliteOwner:
                 async with asyncio.timeout(IDLE_SECONDS):
                     await self._wake.wait()
             except TimeoutError:
-                await self._loop.run_in_executor(
-                    self._thread, self._writer.shorten_log, WAL_LIMIT_BYTES
-                )
+                self._writer.shorten_log(WAL_LIMIT_BYTES)
                 if self._writer.due:
                     break
         full = len(self._waiting) >= WAITING_LIMIT

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self
 
@@ -128,14 +129,12 @@ class Reader:
             return []
         if len(passes) == 1:
             return passes[0]
-        merged = {row[0]: row for rows in passes for row in rows}
-        by_id = plan.asked.field is None
-        ordered = sorted(
-            merged.values(),
-            key=lambda row: sort_key(None if by_id else row[1], row[0]),
-            reverse=plan.asked.descending,
-        )
-        return ordered[:limit]
+        merged = list({row[0]: row for rows in passes for row in rows}.values())
+        try:
+            merged.sort(key=itemgetter(1, 0), reverse=plan.asked.descending)
+        except TypeError:  # values not all of one type
+            merged.sort(key=lambda row: sort_key(row[1], row[0]), reverse=plan.asked.descending)
+        return merged[:limit]
 
     def count_plan(self, kind: Kind[Any], asked: Selection) -> Plan:
         """How to count what matches this query."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from functools import cache
 from typing import Any
 
 from stratuslab.core.documents.kinds import Kind
@@ -74,7 +73,12 @@ def column(field: str) -> str:
     return "id" if field == "id" else "by_" + field.replace("-", "_")
 
 
-@cache
+_TABLES: dict[str, Table] = {}
+
+
 def table_of(kind: Kind[Any]) -> Table:
     """The table of a kind."""
-    return Table(kind)
+    found = _TABLES.get(kind.name)
+    if found is None:
+        found = _TABLES[kind.name] = Table(kind)
+    return found
