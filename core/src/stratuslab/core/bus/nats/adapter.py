@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 P = TypeVar("P", bound=msgspec.Struct)
 R = TypeVar("R", bound=msgspec.Struct)
 
-_STREAMS_RETRY_SECONDS = 5.0
+_STREAMS_RETRY_SECONDS = 1.0
 
 
 class NatsBus:
@@ -97,15 +97,16 @@ class NatsBus:
                 await self._connection.close()
 
     async def _make_streams(self) -> None:
-        while True:
+        told = ""
+        while not self._publisher.ensured:
             await self._connection.ready()
             try:
                 await self._publisher.ensure_streams()
             except Unavailable as error:
-                log.warning("bus.no_streams", reason=error.message)
+                if self.connected and told != error.message:
+                    told = error.message
+                    log.warning("bus.no_streams", reason=told)
                 await asyncio.sleep(_STREAMS_RETRY_SECONDS)
-            else:
-                return
 
     @property
     def connected(self) -> bool:

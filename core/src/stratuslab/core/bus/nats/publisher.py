@@ -36,6 +36,11 @@ class Publisher:
         self._ensuring = asyncio.Lock()
         self._ensured = asyncio.Event()
 
+    @property
+    def ensured(self) -> bool:
+        """Whether the streams were as they should be once."""
+        return self._ensured.is_set()
+
     async def ensure_streams(self) -> None:
         """Makes the streams as they should be. Raises Unavailable."""
         async with self._ensuring:
