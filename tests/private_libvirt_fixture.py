@@ -2,7 +2,7 @@
 
 Use in a conftest: `from private_libvirt_fixture import private_libvirt`. It runs the product's
 own command as a process, because tests kill and stop parts of it. Should the test process
-itself be killed, the instance gets SIGTERM from the kernel and takes its guests with it.
+itself be killed, a janitor process stops guests and instance; this file is its program, too.
 """
 
 from __future__ import annotations
@@ -48,18 +48,11 @@ class LibvirtProcess:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Start the command and wait until it has printed its URI."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    *("setpriv", "--pdeathsig", "TERM", sys.executable),
-                    *("-m", "stratuslab.vm_controller.private_libvirt"),
-                    *("--folder", str(self.folder.path)),
-                ],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
+                _command(self.folder.path, *options), stdout=subprocess.PIPE, stderr=log, text=True
             )
         assert self._process.stdout is not None
         uri = self._process.stdout.readline().strip()
@@ -84,16 +77,7 @@ class LibvirtProcess:
             if self._process is not None and self._process.returncode is None:
                 os.kill(self._process.pid, signal.SIGCONT)
                 self.stop()
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "stratuslab.vm_controller.private_libvirt"),
-                *("--folder", str(self.folder.path), "--stop-guests", "--grace-seconds", "0"),
-            ],
-            check=True,
-            timeout=2 * STOP_SECONDS,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        _stop_everything(self.folder.path)
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
@@ -110,16 +94,40 @@ def private_libvirt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Libvir
     """A running private libvirt; guests of tests that failed are stopped at the end."""
     require("libvirt", missing_libvirt())
     instance = LibvirtProcess(tmp_path_factory.mktemp("libvirt") / "instance")
+    janitor = subprocess.Popen(
+        [
+            *("setpriv", "--pdeathsig", "TERM", sys.executable),
+            *(__file__, str(instance.folder.path)),
+        ],
+        start_new_session=True,
+    )
     try:
         instance.start()
         yield instance
     finally:
+        janitor.kill()
+        janitor.wait()
         instance.clear()
         leftovers = _processes_of(instance.folder.path)
         for pid in leftovers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
     assert not leftovers, f"the private libvirt left processes behind: {leftovers}"
+
+
+def _command(folder: Path, *options: str) -> list[str]:
+    module = "stratuslab.vm_controller.private_libvirt"
+    return [sys.executable, "-m", module, "--folder", str(folder), *options]
+
+
+def _stop_everything(folder: Path) -> None:
+    subprocess.run(
+        _command(folder, "--stop-guests", "--grace-seconds", "0"),
+        check=True,
+        timeout=2 * STOP_SECONDS,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def _processes_of(folder: Path, seconds: float = 5.0) -> dict[int, str]:
@@ -136,3 +144,17 @@ def _processes_of(folder: Path, seconds: float = 5.0) -> dict[int, str]:
         if not found or time.monotonic() > deadline:
             return found
         time.sleep(0.05)
+
+
+def _clean_up_after_a_kill(folder: Path) -> None:
+    """The janitor: gets SIGTERM when the test process is gone without having cleaned up."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.sigwait({signal.SIGTERM})
+    for pid, command in _processes_of(folder, seconds=0).items():
+        if "stratuslab.vm_controller.private_libvirt" in command and "--folder" in command:
+            os.kill(pid, signal.SIGKILL)
+    _stop_everything(folder)
+
+
+if __name__ == "__main__":
+    _clean_up_after_a_kill(Path(sys.argv[1]))

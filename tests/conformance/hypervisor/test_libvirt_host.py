@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
@@ -185,6 +186,41 @@ async def test_a_killed_instance_is_found_again(private_libvirt: LibvirtProcess)
     private_libvirt.start()
     assert (private_libvirt.libvirtd.pid(), private_libvirt.virtlogd.pid()) == daemons
     assert (private_libvirt.folder.path / "PRIVATE").exists()
+
+
+async def test_an_instance_can_be_told_to_take_its_guests_along(
+    libvirt_host: LibvirtHost, private_libvirt: LibvirtProcess, id: str, mark: Mark
+) -> None:
+    private_libvirt.stop()
+    private_libvirt.start("--stop-guests-at-exit", "--grace-seconds", "20")
+    async with libvirt_host.driver() as driver:
+        await driver.start(libvirt_host.spec(id, mark()))
+        await libvirt_host.booted(driver, id)
+    private_libvirt.stop()
+    assert private_libvirt.folder.guest_processes() == []
+    assert private_libvirt.virtlogd.pid() is None
+    private_libvirt.start()
+    async with libvirt_host.driver() as driver:
+        assert (await stopped(driver, id)).mark == mark()
+
+
+async def test_drivers_leave_neither_threads_nor_descriptors(
+    libvirt_host: LibvirtHost, id: str, mark: Mark
+) -> None:
+    def open_descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    async def use() -> None:
+        async with libvirt_host.driver() as driver:
+            await driver.start(libvirt_host.spec(id, mark()))
+            await driver.list_domains()
+
+    await use()
+    before = open_descriptors()
+    for _ in range(5):
+        await use()
+    await eventually(lambda: open_descriptors() <= before)
+    await eventually(lambda: not [t for t in threading.enumerate() if "libvirt-call" in t.name])
 
 
 async def test_a_guest_outlives_the_log_daemon(

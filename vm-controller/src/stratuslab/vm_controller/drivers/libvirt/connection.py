@@ -54,6 +54,7 @@ class LibvirtConnection:
         self._call_timeout_seconds = call_timeout_seconds
         self._open_timeout_seconds = open_timeout_seconds
         self._connection: Any = None
+        self._subscription = 0
         self._lost = asyncio.Event()
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="libvirt-call")
         self._tasks = asyncio.TaskGroup()
@@ -142,7 +143,7 @@ class LibvirtConnection:
         def on_close(_: Any, __: int, ___: Any) -> None:
             _on_loop(loop, self._lost.set)
 
-        connection.domainEventRegisterAny(
+        self._subscription = connection.domainEventRegisterAny(
             None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, on_lifecycle, None
         )
         connection.registerCloseCallback(on_close, None)
@@ -162,10 +163,13 @@ class LibvirtConnection:
             return
         with suppress(TimeoutError, libvirt.libvirtError):
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
-                await self._in_thread(lambda: _disconnect(connection))
+                await self._in_thread(lambda: _disconnect(connection, self._subscription))
 
 
-def _disconnect(connection: Any) -> None:
+def _disconnect(connection: Any, subscription: int) -> None:
+    """Each callback holds a reference that would keep the connection's sockets open."""
+    with suppress(libvirt.libvirtError):
+        connection.domainEventDeregisterAny(subscription)
     with suppress(libvirt.libvirtError):
         connection.unregisterCloseCallback()
     connection.close()

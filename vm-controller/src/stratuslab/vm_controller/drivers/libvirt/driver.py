@@ -19,6 +19,7 @@ from stratuslab.vm_controller.drivers.base import (
     DomainMark,
     DomainSpec,
     HostFacts,
+    HypervisorUnavailable,
 )
 from stratuslab.vm_controller.drivers.libvirt import operations
 from stratuslab.vm_controller.drivers.libvirt.connection import LibvirtConnection
@@ -113,7 +114,12 @@ class LibvirtHypervisor:
 
     async def start(self, spec: DomainSpec) -> Domain:
         """Define if needed, write the mark, make it run."""
-        spec.console_log.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            spec.console_log.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HypervisorUnavailable(
+                f"The folder of {spec.name}'s console log cannot be made: {error}."
+            ) from error
         return await self._call_slow(
             f"Starting {spec.name}",
             lambda c: operations.start(c, self._observer, spec, self.domain_type),
