@@ -5,16 +5,26 @@
         heartbeat_seconds: Annotated[float, Setting("Time between heartbeats.", minimum=0.1)] = 5.0
 
 Units are part of the names. Other packages announce their classes under the entry-point group
-`stratuslab.settings`, so that `config show` and the reference pages find them.
+`stratuslab.settings`, so that complaints about unknown names, `config show` and the reference
+pages find them; a class should live in a module that imports little. No I/O here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
+
+PREFIX = "STRATUSLAB_"
+COMMON = "common"
+GROUP = "stratuslab.settings"
+
+UNITS = ("seconds", "bytes", "kib", "mib", "gib")
+"""Units as they end the names of settings (`lost_after_seconds`) or precede `_max`."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,16 @@ class Setting:
     minimum: float | None = None
     maximum: float | None = None
     secret: bool = False
+    """Never shown: not by `config show`, not in complaints."""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A field as declared: its type, its meaning and its default."""
+
+    type: Any
+    setting: Setting
+    default: Any
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,13 +56,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 class CommonSettings(Settings, frozen=True, kw_only=True):
     """What every service needs to find its store and bus. Environment: `STRATUSLAB_<FIELD>`."""
 
-    section: ClassVar[str] = "common"
+    section: ClassVar[str] = COMMON
 
     store: Annotated[
         str,
         Setting(
-            "Where the documents are: `sqlite:/folder` or `memory:`. Empty: the file "
-            "`/etc/stratuslab/couchbase.cfg` decides, else a Couchbase on this host is tried."
+            "Where the documents are: `sqlite:/folder`, `memory:`, or "
+            "`couchbase://user@host,host/bucket`. Empty: `/etc/stratuslab/couchbase.cfg` decides; "
+            "without that file the default bucket of a Couchbase on this host is taken, and "
+            "without that the service refuses to start."
         ),
     ] = ""
     store_wait_seconds: Annotated[
@@ -57,6 +79,10 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
     ] = ""
     vault_key_file: Annotated[
         str, Setting("File with the key that encrypts secrets at rest, mode 0600.")
+    ] = ""
+    vault_key: Annotated[
+        str,
+        Setting("The same key itself, 64 hexadecimal digits; comes before the file.", secret=True),
     ] = ""
     ops_listen: Annotated[
         str,
@@ -84,28 +110,61 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
     ] = "uvloop"
 
 
-def declared(section: type[Settings]) -> dict[str, tuple[Any, Setting]]:
-    """Type and meaning of each field. Fails for a field without one."""
-    found: dict[str, tuple[Any, Setting]] = {}
-    for name, hint in get_type_hints(section, include_extras=True).items():
-        if name == "section" or get_origin(hint) is ClassVar:
-            continue
-        notes = [note for note in get_args(hint)[1:] if isinstance(note, Setting)]
-        assert notes, f"the setting {section.__name__}.{name} has no meaning"
-        found[name] = (get_args(hint)[0], notes[0])
-    return found
+@cache
+def declared(section: type[Settings]) -> Mapping[str, Declaration]:
+    """The fields of a section by name. Fails for a field without a meaning or a default."""
+    hints = get_type_hints(section, include_extras=True)
+    found: dict[str, Declaration] = {}
+    for field in msgspec.structs.fields(section):
+        notes = [note for note in get_args(hints[field.name])[1:] if isinstance(note, Setting)]
+        where = f"{section.__name__}.{field.name}"
+        assert notes, f"the setting {where} has no meaning"
+        assert notes[0].doc.strip(), f"the setting {where} has an empty meaning"
+        default = field.default
+        if default is msgspec.NODEFAULT:
+            assert field.default_factory is not msgspec.NODEFAULT, f"{where} has no default"
+            default = field.default_factory()
+        found[field.name] = Declaration(get_args(hints[field.name])[0], notes[0], default)
+    return MappingProxyType(found)
 
 
 def variable(section: str, name: str) -> str:
     """The environment variable of a setting."""
-    prefix = "" if section == "common" else section.replace("-", "_").upper() + "_"
-    return f"STRATUSLAB_{prefix}{name.upper()}"
+    prefix = "" if section == COMMON else section.replace("-", "_").upper() + "_"
+    return f"{PREFIX}{prefix}{name.upper()}"
 
 
-def settings_classes() -> list[type[Settings]]:
+def expected(type: Any) -> str:
+    """What values of this type look like, for people."""
+    if get_origin(type) is Literal:
+        return "one of " + ", ".join(str(each) for each in get_args(type))
+    if get_origin(type) is tuple:
+        return "texts, in the environment with commas between them"
+    return _EXPECTED.get(type, getattr(type, "__name__", str(type)))
+
+
+_EXPECTED: dict[Any, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
+
+
+def unit_of(name: str) -> str:
+    """The unit in a setting's name, "" for a text or a count."""
+    words = name.removesuffix("_max").removesuffix("_min").split("_")
+    return next((unit for unit in UNITS if unit in (words[-1], words[0])), "")
+
+
+@cache
+def settings_classes() -> tuple[type[Settings], ...]:
     """The classes of every installed service, `common` first."""
-    found: dict[str, type[Settings]] = {"common": CommonSettings}
-    for point in sorted(entry_points(group="stratuslab.settings"), key=lambda each: each.name):
-        loaded = point.load()
-        found[loaded.section] = loaded
-    return list(found.values())
+    from importlib.metadata import entry_points  # costs 15 ms, and few processes need it
+
+    found: dict[str, type[Settings]] = {COMMON: CommonSettings}
+    for point in sorted(entry_points(group=GROUP), key=lambda each: each.name):
+        loaded: type[Settings] = point.load()
+        known = found.setdefault(loaded.section, loaded)
+        assert known is loaded, f"the section [{loaded.section}] is declared twice"
+    return tuple(found.values())

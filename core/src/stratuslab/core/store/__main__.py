@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 from stratuslab.core.bus.relay import relay
 from stratuslab.core.errors import ConfigurationError
 from stratuslab.core.service import Service, run
-from stratuslab.core.settings import Settings
+from stratuslab.core.store.settings import StoreSettings
 from stratuslab.core.store.sqlite import SqliteOwner
-
-
-class StoreSettings(Settings, frozen=True, kw_only=True):
-    """Section `store`: everything it needs is common."""
-
-    section: ClassVar[str] = "store"
 
 
 async def run_store(service: Service[StoreSettings]) -> None:
