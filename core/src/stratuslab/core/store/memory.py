@@ -43,6 +43,7 @@ from stratuslab.core.store.base import (
 )
 from stratuslab.core.store.indexing import field_values, readers
 from stratuslab.core.store.paging import Selection, cursor_text, selection, sort_key
+from stratuslab.core.store.reading import readable, stored
 from stratuslab.core.store.updating import update_document
 from stratuslab.core.store.writes import EncodedWrite, encoded, encoded_group, outbox_entries
 
@@ -109,13 +110,14 @@ class MemoryStore:
 
     async def find(self, kind: Kind[D], id: str) -> Stored[D] | None:
         row = self._present(kind.name, id)
-        return None if row is None else _stored(kind, id, row)
+        return None if row is None else stored(kind, id, row.rev, row.body)
 
     async def get_many(self, kind: Kind[D], ids: Sequence[str]) -> dict[str, Stored[D]]:
         if len(ids) > MAX_PAGE:
             raise InvalidRequest(f"At most {MAX_PAGE} documents can be read at once.")
-        rows = {id: self._present(kind.name, id) for id in ids}
-        return {id: _stored(kind, id, row) for id, row in rows.items() if row is not None}
+        present = ((id, self._present(kind.name, id)) for id in ids)
+        rows = [(id, row.rev, row.body) for id, row in present if row is not None]
+        return {each.document.id: each for each in readable(kind, rows)}
 
     async def revision(self, kind: Kind[D], id: str) -> str | None:
         row = self._present(kind.name, id)
@@ -131,9 +133,10 @@ class MemoryStore:
 
     async def scan(self, kind: Kind[D]) -> AsyncIterator[Stored[D]]:
         for id in sorted(self._rows.get(kind.name, {})):
-            found = await self.find(kind, id)
-            if found is not None:
-                yield found
+            row = self._present(kind.name, id)
+            if row is not None:
+                for each in readable(kind, [(id, row.rev, row.body)]):
+                    yield each
 
     def _present(self, kind: str, id: str) -> _Row | None:
         row = self._rows.get(kind, {}).get(id)
@@ -343,8 +346,5 @@ class MemoryStore:
     # Last, because inside this class its name hides the built-in type from here on.
     async def list(self, query: Query[D]) -> Page[D]:
         rows, following = self._page(query)
-        return Page([_stored(query.kind, id, row) for id, row in rows], following)
-
-
-def _stored(kind: Kind[D], id: str, row: _Row) -> Stored[D]:
-    return Stored(decode(kind.type, row.body, kind.key(id)), row.rev, row.body)
+        found = [(id, row.rev, row.body) for id, row in rows]
+        return Page(readable(query.kind, found), following)

@@ -24,6 +24,7 @@ from stratuslab.core.errors import (
     ConfigurationError,
     StratusLabError,
     TooLarge,
+    TransientError,
     Unavailable,
 )
 from stratuslab.core.store.sqlite.files import socket_address
@@ -46,6 +47,7 @@ log = structlog.get_logger()
 
 MAX_UNDER_WAY = 4096
 """Requests waiting for their answer; more are refused at once."""
+SHORTEST_PAUSE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 1.0
 
 
@@ -71,7 +73,7 @@ class OwnerClient:
         self._watching = False
         self._connection: _Connection | None = None
         self._connected = asyncio.Event()
-        self._refused: StratusLabError | None = None
+        self._refused: ConfigurationError | None = None
         self._last_number = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -112,55 +114,59 @@ class OwnerClient:
 
     async def watch(self) -> None:
         """Be told of commits from now on, also after reconnects."""
-        if not self._watching:
-            self._watching = True
+        if self._watching:
+            return
+        self._watching = True
+        try:
             await self.ask(Watch(self.next_number()))
+        except TransientError:
+            if self._connection is not None:
+                self._connection.close()  # the next one watches from its beginning
 
     async def _ready(self) -> _Connection:
         try:
             async with asyncio.timeout(self._patience_seconds):
                 while (connection := self._connection) is None:
                     await self._connected.wait()
-                    if self._refused is not None:
-                        raise self._refused
             return connection
         except TimeoutError:
-            raise Unavailable(
+            raise self._refused or Unavailable(
                 f"The document store in {self._folder} is not being served.",
                 hint="Its owning process has died or was not started; it is waited for.",
             ) from None
 
     async def _stay_connected(self) -> None:
-        pause = 0.01
+        pause = SHORTEST_PAUSE_SECONDS
         while True:
             try:
                 connection = await self._connect()
-            except (OSError, Unavailable, Ambiguous):
+            except (OSError, StratusLabError) as error:
+                self._refused = error if isinstance(error, ConfigurationError) else None
                 await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
                 continue
-            except StratusLabError as error:
-                self._refused = error
-                self._connected.set()
-                return
-            pause = 0.01
-            self._connection = connection
-            self._connected.set()
+            self._refused = None
+            pause = SHORTEST_PAUSE_SECONDS
             try:
-                self._reached(None)
+                if not connection.lost.is_set():
+                    self._connection = connection
+                    self._connected.set()
+                    self._reached(None)
                 await connection.lost.wait()
                 log.info("store.connection_lost", folder=str(self._folder))
             finally:
-                self._connection = None
-                self._connected.clear()
                 connection.close()
+
+    def _lost(self) -> None:
+        self._connection = None
+        self._connected.clear()
 
     async def _connect(self) -> _Connection:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._patience_seconds):
             with socket_address(self._folder) as address:
                 _, connection = await loop.create_unix_connection(
-                    lambda: _Connection(self._reached), address
+                    lambda: _Connection(self._reached, self._lost), address
                 )
         try:
             hello = Hello(self.next_number(), PROTOCOL, str(os.getpid()))
@@ -178,9 +184,12 @@ class OwnerClient:
 class _Connection(asyncio.Protocol):
     """One connection, from its making to its loss."""
 
-    def __init__(self, reached: Callable[[int | None], None]) -> None:
+    def __init__(
+        self, reached: Callable[[int | None], None], when_lost: Callable[[], None]
+    ) -> None:
         self.lost = asyncio.Event()
         self._reached = reached
+        self._when_lost = when_lost
         self._transport: asyncio.Transport | None = None
         self._frames = FrameBuffer()
         self._under_way: dict[int, asyncio.Future[Done | Failed]] = {}
@@ -189,7 +198,7 @@ class _Connection(asyncio.Protocol):
         message = frame(request)
         if len(message) > MAX_FRAME_BYTES:
             raise TooLarge(f"The writes have {len(message)} bytes together.")
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None or self.lost.is_set():
             raise Unavailable("The connection to the document store has just been lost.")
         if len(self._under_way) >= MAX_UNDER_WAY:
             raise Unavailable(
@@ -213,6 +222,7 @@ class _Connection(asyncio.Protocol):
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+        self.connection_lost(None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's derive from nothing
@@ -232,6 +242,10 @@ class _Connection(asyncio.Protocol):
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as the base says
+        if self.lost.is_set():
+            return
+        self.lost.set()
+        self._when_lost()
         for answer in self._under_way.values():
             if not answer.done():
                 answer.set_exception(
@@ -240,7 +254,6 @@ class _Connection(asyncio.Protocol):
                         hint="Read again and compare.",
                     )
                 )
-        self.lost.set()
 
 
 def refused_protocol(protocol: int) -> ConfigurationError:

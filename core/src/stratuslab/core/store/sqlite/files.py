@@ -23,10 +23,11 @@ LOCK = "store.lock"
 
 APPLICATION_ID = 0x53744C62
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
-"""What the write-ahead log is cut back to after a checkpoint."""
+"""What the write-ahead log is cut back to when it has grown longer."""
 CHECKPOINT_PAGES = 4000
 """Fewer checkpoints write hot pages less often; up to 4062 the log's index has one part."""
 STATEMENTS_KEPT = 512
+BUSY_MILLISECONDS = 10_000
 LONGEST_ADDRESS = 100
 
 
@@ -44,7 +45,7 @@ def open_for_writing(folder: Path, page_limit: int | None) -> apsw.Connection:
         flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE,
         statementcachesize=STATEMENTS_KEPT,
     )
-    connection.set_busy_timeout(10_000)
+    connection.set_busy_timeout(BUSY_MILLISECONDS)
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",

@@ -26,7 +26,6 @@ from stratuslab.core.documents.kinds import Kind, kinds
 from stratuslab.core.errors import ConfigurationError
 from stratuslab.core.store.sqlite.client import refused_protocol
 from stratuslab.core.store.sqlite.files import (
-    WAL_LIMIT_BYTES,
     FolderLock,
     listening_socket,
     open_for_writing,
@@ -57,6 +56,8 @@ UNREAD_LIMIT_BYTES = 1024 * 1024
 """A watcher that has so much unread is not told of further commits until it has read."""
 IDLE_SECONDS = 1.0
 """How often an idle owner looks for what has expired."""
+CLOSE_SECONDS = 1.0
+"""How long clients may take to fetch their last answers when the owner stops."""
 KEPT_CHANGES = 100_000
 KEPT_SECONDS = 7 * 24 * 3600.0
 
@@ -91,14 +92,16 @@ class SqliteOwner:
         self._waiting: deque[tuple[_ClientConnection, WriteRequest]] = deque()
         self._wake = asyncio.Event()
         self._connections: set[_ClientConnection] = set()
+        self._nobody = asyncio.Event()
+        self._nobody.set()
         self._closing = False
+        self._tidied = 0.0
 
     async def __aenter__(self) -> Self:
         """Opens the store and listens. Raises ConfigurationError in one clear line."""
         self._lock = FolderLock(self._folder)
         try:
-            # In a thread, because bringing an older database up to date may take seconds.
-            self._writer, self.meta = await asyncio.to_thread(self._open)
+            self._writer, self.meta = self._open()
             try:
                 self._server = await asyncio.get_running_loop().create_unix_server(
                     lambda: _ClientConnection(self), sock=listening_socket(self._folder)
@@ -130,10 +133,19 @@ class SqliteOwner:
         try:
             await self._tasks.__aexit__(None, None, None)
         finally:
-            for connection in list(self._connections):
-                connection.close()
+            await self._disconnect()
             self._writer.close()
             self._lock.release()
+
+    async def _disconnect(self) -> None:
+        for connection in self._connections:
+            connection.close()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._nobody.wait()
+        except TimeoutError:
+            for connection in self._connections:
+                connection.abort()
 
     def _open(self) -> tuple[Writer, Meta]:
         declared = tuple(kinds() if self._declared is None else self._declared)
@@ -177,10 +189,13 @@ class SqliteOwner:
     def made(self, connection: _ClientConnection) -> None:
         """A client has connected."""
         self._connections.add(connection)
+        self._nobody.clear()
 
     def gone(self, connection: _ClientConnection) -> None:
         """A client has disconnected; what it had asked for is still carried out."""
         self._connections.discard(connection)
+        if not self._connections:
+            self._nobody.set()
 
     # Group commit
 
@@ -198,7 +213,14 @@ class SqliteOwner:
                     f"The disk below {self._folder} failed while the store was writing.",
                     hint="Look at the system's log; the store must be started again.",
                 )
+            self._tidy()
             await asyncio.sleep(0)  # take in what has arrived meanwhile
+
+    def _tidy(self) -> None:
+        now = time.monotonic()
+        if now - self._tidied >= IDLE_SECONDS:
+            self._tidied = now
+            self._writer.tidy()
 
     async def _next_group(self) -> list[tuple[_ClientConnection, WriteRequest]]:
         """The requests that wait, at least one unless something has expired or it is the end."""
@@ -208,9 +230,9 @@ class SqliteOwner:
                 async with asyncio.timeout(IDLE_SECONDS):
                     await self._wake.wait()
             except TimeoutError:
-                self._writer.shorten_log(WAL_LIMIT_BYTES)
                 if self._writer.due:
                     break
+                self._tidy()
         full = len(self._waiting) >= WAITING_LIMIT
         group = [self._waiting.popleft() for _ in range(min(GROUP_LIMIT, len(self._waiting)))]
         if full:
@@ -266,6 +288,10 @@ class _ClientConnection(asyncio.Protocol):
     def close(self) -> None:
         """Closes after what was sent has been taken."""
         self._transport.close()
+
+    def abort(self) -> None:
+        """Closes at once."""
+        self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's derive from nothing

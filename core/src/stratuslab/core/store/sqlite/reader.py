@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import apsw
 
-from stratuslab.core.documents.kinds import FieldValue, Kind
+from stratuslab.core.documents.kinds import Kind
 from stratuslab.core.errors import Unavailable
 from stratuslab.core.store.base import Change
 from stratuslab.core.store.paging import Selection, sort_key
@@ -38,7 +38,7 @@ FEW_ROWS = 1000
 COUNTED_ROWS = 10_000
 """So many may be counted on the event loop."""
 
-Row = tuple[str, FieldValue, int] | tuple[str, FieldValue, int, bytes]
+Row = tuple[Any, ...]
 """id, value of the order field, rev, and where asked for the body"""
 
 

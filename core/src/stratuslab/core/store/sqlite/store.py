@@ -7,7 +7,7 @@ that were to be written, the write counts as done; otherwise the caller gets `Am
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from stratuslab.core.contracts.messages import Event
-from stratuslab.core.documents.codec import decode
 from stratuslab.core.documents.frame import Document
 from stratuslab.core.documents.kinds import Kind, kind_named
 from stratuslab.core.errors import Ambiguous, InvalidRequest, NotFound, Unavailable
@@ -36,6 +35,7 @@ from stratuslab.core.store.base import (
     Write,
 )
 from stratuslab.core.store.paging import cursor_text, selection
+from stratuslab.core.store.reading import readable, stored
 from stratuslab.core.store.sqlite.client import OwnerClient
 from stratuslab.core.store.sqlite.reader import Reader, Row
 from stratuslab.core.store.sqlite.wire import Apply, Published, TakeNumbers
@@ -106,23 +106,20 @@ class SqliteStore:
         row = self._reader.get(kind, id)
         if row is None:
             raise NotFound(f"There is no {kind.name} {id}.", kind=kind.name, id=id)
-        return Stored(decode(kind.type, row[1], id), str(row[0]), row[1])
+        return stored(kind, id, str(row[0]), row[1])
 
     async def find(self, kind: Kind[D], id: str) -> Stored[D] | None:
         row = self._reader.get(kind, id)
         if row is None:
             return None
-        return Stored(decode(kind.type, row[1], id), str(row[0]), row[1])
+        return stored(kind, id, str(row[0]), row[1])
 
     async def get_many(self, kind: Kind[D], ids: Sequence[str]) -> dict[str, Stored[D]]:
         if len(ids) > MAX_PAGE:
             raise InvalidRequest(f"At most {MAX_PAGE} documents can be read at once.")
-        rows = {id: (rev, body) for id, rev, body in self._reader.get_many(kind, ids)}
-        return {
-            id: Stored(decode(kind.type, rows[id][1], id), str(rows[id][0]), rows[id][1])
-            for id in ids
-            if id in rows
-        }
+        rows = ((id, str(rev), body) for id, rev, body in self._reader.get_many(kind, ids))
+        found = {each.document.id: each for each in readable(kind, rows)}
+        return {id: found[id] for id in ids if id in found}
 
     async def revision(self, kind: Kind[D], id: str) -> str | None:
         rev = self._reader.revision(kind, id)
@@ -144,8 +141,8 @@ class SqliteStore:
         while True:
             read = partial(Reader.page, plan=plan, limit=SCAN_ROWS, bodies=True)
             rows = await self._in_thread(read)
-            for row in rows:
-                yield _stored(kind, row)
+            for each in readable(kind, _with_bodies(rows)):
+                yield each
             if len(rows) < SCAN_ROWS:
                 return
             after = cursor_text(query.order_by, None, rows[-1][0])
@@ -289,9 +286,8 @@ class SqliteStore:
     # Last, because inside this class its name hides the built-in type from here on.
     async def list(self, query: Query[D]) -> Page[D]:
         rows, following = await self._page(query, bodies=True)
-        return Page([_stored(query.kind, row) for row in rows], following)
+        return Page(readable(query.kind, _with_bodies(rows)), following)
 
 
-def _stored(kind: Kind[D], row: Row) -> Stored[D]:
-    body: Any = row[3]  # type: ignore[misc]
-    return Stored(decode(kind.type, body, row[0]), str(row[2]), body)
+def _with_bodies(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[str, str, bytes]]:
+    return ((row[0], str(row[2]), row[3]) for row in rows)

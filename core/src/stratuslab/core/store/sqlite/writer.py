@@ -7,6 +7,7 @@ answered is on the disk. It knows nothing of sockets; the owner calls it, one gr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import apsw
@@ -24,6 +25,7 @@ from stratuslab.core.errors import (
     Unavailable,
 )
 from stratuslab.core.store.indexing import field_values, readers
+from stratuslab.core.store.sqlite.files import BUSY_MILLISECONDS, WAL_LIMIT_BYTES
 from stratuslab.core.store.sqlite.schema import Meta, readers_text
 from stratuslab.core.store.sqlite.tables import Table, table_of
 from stratuslab.core.store.sqlite.wire import (
@@ -42,6 +44,7 @@ log = structlog.get_logger()
 
 PRUNED_AT_ONCE = 1000
 EXPIRED_AT_ONCE = 500
+TIDY_MILLISECONDS = 200
 
 
 class Writer:
@@ -92,18 +95,21 @@ class Writer:
         """Whether something has expired."""
         return any(moment <= self._clock() for moment in self._next_expiry.values())
 
-    def shorten_log(self, above_bytes: int) -> None:
-        """Writes the write-ahead log back and empties it, if it is longer than this."""
-        pages, done = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        if pages * 4096 <= above_bytes or done < pages:
+    def tidy(self) -> None:
+        """Empties the write-ahead log when slow readers have made it grow beyond its limit."""
+        try:
+            log_bytes = Path(self._connection.filename_wal).stat().st_size
+        except FileNotFoundError:
             return
-        self._connection.set_busy_timeout(200)
+        if log_bytes <= WAL_LIMIT_BYTES:
+            return
+        self._connection.set_busy_timeout(TIDY_MILLISECONDS)
         try:
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        except apsw.BusyError:
-            log.info("store.log_not_shortened", pages=pages)
+        except apsw.Error as error:
+            log.info("store.log_not_emptied", bytes=log_bytes, error=str(error))
         finally:
-            self._connection.set_busy_timeout(10_000)
+            self._connection.set_busy_timeout(BUSY_MILLISECONDS)
 
     def close(self) -> None:
         """Closes the database."""
