@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -17,7 +18,11 @@ from stratuslab.core.service.readiness import Readiness
 
 @asynccontextmanager
 async def serve(
-    app: web.Application, listen: str, *, shutdown_seconds: float = 5.0
+    app: web.Application,
+    listen: str,
+    *,
+    shutdown_seconds: float = 5.0,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[str]:
     """Serves the application while the context is open; yields the bound address.
 
@@ -29,23 +34,30 @@ async def serve(
     )
     await runner.setup()
     try:
-        if address.path is not None:
-            with suppress(FileNotFoundError):
-                address.path.unlink()
-            await web.UnixSite(runner, str(address.path)).start()
-            address.path.chmod(0o600)
-            yield f"unix:{address.path}"
-        else:
-            await web.TCPSite(runner, address.host, address.port, backlog=1024).start()
-            host, port = runner.addresses[0][:2]
-            yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    except OSError as error:
-        raise ConfigurationError(
-            f"Cannot listen on {listen}: {error.strerror or error}.",
-            hint="Is another process there? Choose another address.",
-        ) from error
+        try:
+            bound = await _bind(runner, address, tls)
+        except OSError as error:
+            raise ConfigurationError(
+                f"Cannot listen on {listen}: {error.strerror or error}.",
+                hint="Is another process there? Choose another address.",
+            ) from error
+        yield bound
     finally:
         await runner.cleanup()
+
+
+async def _bind(runner: web.AppRunner, address: ListenAddress, tls: ssl.SSLContext | None) -> str:
+    if address.path is not None:
+        with suppress(FileNotFoundError):
+            address.path.unlink()
+        await web.UnixSite(runner, str(address.path)).start()
+        address.path.chmod(0o600)
+        return f"unix:{address.path}"
+    site = web.TCPSite(runner, address.host, address.port, backlog=1024, ssl_context=tls)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    scheme = "https" if tls is not None else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def ops_application(readiness: Readiness) -> web.Application:

@@ -37,6 +37,9 @@ log = structlog.get_logger()
 
 S = TypeVar("S", bound=Settings)
 
+CANCEL_SECONDS = 2.0
+"""What a body gets to end once it was cancelled; after that the process ends without it."""
+
 
 class Service(Generic[S]):
     """What the body of a service gets."""
@@ -51,6 +54,8 @@ class Service(Generic[S]):
         """Background work; a task that fails ends the service."""
         self.stopping = asyncio.Event()
         self.readiness = Readiness(name)
+        self._started = False
+        self.check("started", self._check_started)
         self._background: list[asyncio.Task[None]] = []
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -62,8 +67,13 @@ class Service(Generic[S]):
         self.readiness.add(name, check)
 
     async def until_stopped(self) -> None:
-        """Waits for the order to stop."""
+        """Tells that everything is in place, then waits for the order to stop."""
+        self._started = True
         await self.stopping.wait()
+
+    async def _check_started(self) -> None:
+        if not self._started:
+            raise Unavailable("The service is still starting.")
 
     @asynccontextmanager
     async def open_store(self) -> AsyncIterator[Store]:
@@ -150,7 +160,10 @@ async def _until_drained(service: Service[S], work: asyncio.Task[None]) -> None:
             if not done:
                 log.warning("service.drain-expired", seconds=service.common.drain_seconds)
                 work.cancel()
-                await asyncio.wait({work})
+                done, _ = await asyncio.wait({work}, timeout=CANCEL_SECONDS)
+                if not done:
+                    log.error("service.stuck")
+                    os._exit(1)
         if not work.cancelled():
             work.result()
     finally:

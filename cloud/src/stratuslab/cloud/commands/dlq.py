@@ -1,0 +1,59 @@
+"""`stratuslab dlq list|replay|discard`: messages that could not be handled."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from urllib.parse import urlsplit
+
+from stratuslab.cloud.commands.common import add_data, data_folder, running_cloud
+from stratuslab.core.bus.open import open_bus
+from stratuslab.core.errors import ConfigurationError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    add_data(parser)
+    parser.add_argument("what", choices=("list", "replay", "discard"))
+    parser.add_argument("sequence", nargs="?", type=int, help="number of the dead letter")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command."""
+    if arguments.what != "list" and arguments.sequence is None:
+        raise ConfigurationError(
+            "Which dead letter?", hint="`stratuslab dlq list` shows their numbers."
+        )
+    running_cloud(arguments)
+    return asyncio.run(_run(arguments))
+
+
+async def _run(arguments: argparse.Namespace) -> int:
+    data = data_folder(arguments)
+    port = _bus_port(data.nats / "nats-server.conf")
+    async with open_bus(
+        f"nats://127.0.0.1:{port}", name="operator", credentials_file=data.credentials("operator")
+    ) as bus:
+        if arguments.what == "replay":
+            await bus.replay(arguments.sequence)
+        elif arguments.what == "discard":
+            await bus.discard(arguments.sequence)
+        else:
+            letters = await bus.dead_letters()
+            for sequence, letter in letters:
+                print(f"{sequence:<8} {letter.subject}  after {letter.deliveries}: {letter.reason}")
+            if not letters:
+                print("There are no dead letters.")
+    return 0
+
+
+def _bus_port(config: object) -> int:
+    from pathlib import Path
+
+    import msgspec
+
+    assert isinstance(config, Path)
+    described = msgspec.json.decode(config.read_bytes(), type=dict[str, object])
+    port = described["port"]
+    assert isinstance(port, int)
+    return urlsplit(f"nats://127.0.0.1:{port}").port or port
