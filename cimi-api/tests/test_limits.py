@@ -7,6 +7,7 @@ from typing import Any
 
 from eventually import eventually
 
+from stratuslab.cimi_api.handlers.journal import DELAY_SECONDS
 from stratuslab.core.contracts import MACHINE
 from stratuslab.core.store.base import Query
 
@@ -96,6 +97,7 @@ async def test_one_line_a_request_is_logged_and_no_secret(api: Any, capsys: Any)
             }
         },
     )
+    await asyncio.sleep(1.5 * DELAY_SECONDS)
     output = capsys.readouterr().out
     assert output.count("request.done") == 1
     for secret in (api.admin.password, "c2VjcmV0", "Basic"):
@@ -107,10 +109,14 @@ async def test_requests_are_counted_by_route_and_status(api: Any) -> None:
 
     machine = await api.admin.machine()
     labels = {"method": "GET", "route": "/cimi/machines/{id}", "status": "200"}
-    before = REGISTRY.get_sample_value("stratuslab_cimi_requests_total", labels) or 0
-    await api.admin.get(machine["id"])
-    assert REGISTRY.get_sample_value("stratuslab_cimi_requests_total", labels) == before + 1
     unrouted = {"method": "any", "route": "unrouted", "status": "404"}
+
+    def counted(labels: dict[str, str]) -> float:
+        return REGISTRY.get_sample_value("stratuslab_cimi_requests_total", labels) or 0
+
+    before = counted(labels), counted(unrouted)
+    await api.admin.get(machine["id"])
     for path in ("/a", "/b", "/cimi/c/d/e"):
         await api.admin.get(path)
-    assert (REGISTRY.get_sample_value("stratuslab_cimi_requests_total", unrouted) or 0) >= 3
+    await eventually(lambda: counted(labels) == before[0] + 1)
+    await eventually(lambda: counted(unrouted) == before[1] + 3)

@@ -7,39 +7,73 @@ from dataclasses import replace
 from typing import Any
 
 from stratuslab.cimi_api.plan import Caller
-from stratuslab.cimi_api.queries import ListQuery
-from stratuslab.cimi_api.rendering import RenderCache, select
-from stratuslab.cimi_api.resources import Resource
+from stratuslab.cimi_api.queries import EVERYTHING, ListQuery
+from stratuslab.cimi_api.rendering import RenderCache, encode_collection, select
+from stratuslab.cimi_api.resources import Resource, operation
 from stratuslab.core.store import Query, Revision, Store
 from stratuslab.core.store.base import MAX_PAGE
 
+_MAX_REMEMBERED = 32
+_MAX_REMEMBERED_BYTES = 512 * 1024
 
-async def list_items(
-    store: Store,
-    cache: RenderCache,
-    resource: Resource[Any],
-    caller: Caller,
-    base: str,
-    wanted: ListQuery,
-) -> tuple[Sequence[bytes], int]:
-    """The items of a list as the caller sees them, and how many match in all.
 
-    Oldest first; at most MAX_PAGE items at a time.
-    """
-    query: Query[Any] = Query(
-        resource.kind,
-        wanted.where,
-        visible_to=None if caller.administrator else caller.principals,
-        order_by="created",
-        limit=MAX_PAGE,
-    )
-    revisions, count = await _positions(store, query, wanted.first, wanted.last)
-    items = await cache.many(resource, revisions, caller, base)
-    if wanted.select is not None:
-        items = [select(item, wanted.select) for item in items]
-    if count is None:
-        count = len(items)
-    return items, count
+class Lists:
+    """Renders lists; remembers the last whole ones for as long as no item in them changes."""
+
+    def __init__(self, store: Store, cache: RenderCache) -> None:
+        self._store = store
+        self._cache = cache
+        self._remembered: dict[
+            tuple[str, frozenset[str], str], tuple[Sequence[Revision], bytes]
+        ] = {}
+
+    async def render(
+        self, resource: Resource[Any], caller: Caller, base: str, wanted: ListQuery
+    ) -> bytes:
+        """The collection as the caller sees it: oldest first, at most MAX_PAGE items."""
+        query: Query[Any] = Query(
+            resource.kind,
+            wanted.where,
+            visible_to=None if caller.administrator else caller.principals,
+            order_by="created",
+            limit=MAX_PAGE,
+        )
+        revisions, count = await _positions(self._store, query, wanted.first, wanted.last)
+        if wanted is not EVERYTHING or count is not None:
+            return await self._encode(resource, caller, base, wanted, revisions, count)
+        key = (resource.collection, caller.principals, base)
+        remembered = self._remembered.get(key)
+        if remembered is not None and remembered[0] == revisions:
+            return remembered[1]
+        body = await self._encode(resource, caller, base, wanted, revisions, None)
+        if len(body) <= _MAX_REMEMBERED_BYTES:
+            if len(self._remembered) >= _MAX_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[key] = (revisions, body)
+        return body
+
+    async def _encode(
+        self,
+        resource: Resource[Any],
+        caller: Caller,
+        base: str,
+        wanted: ListQuery,
+        revisions: Sequence[Revision],
+        count: int | None,
+    ) -> bytes:
+        items = await self._cache.many(resource, revisions, caller, base)
+        if wanted.select is not None:
+            items = [select(item, wanted.select) for item in items]
+        uri = f"{base}{resource.collection}"
+        may_add = resource.add is not None and resource.add in caller.principals
+        return encode_collection(
+            resource.type_uri,
+            uri,
+            resource.collection,
+            items,
+            count=len(items) if count is None else count,
+            operations=[operation("add", uri)] if may_add else [],
+        )
 
 
 async def _positions(

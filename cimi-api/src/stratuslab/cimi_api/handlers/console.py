@@ -6,8 +6,6 @@ from aiohttp import web
 
 from stratuslab.cimi_api import operations
 from stratuslab.cimi_api.handlers.resource import CALLER, Front
-from stratuslab.cimi_api.model.references import is_id
-from stratuslab.cimi_api.rendering import absent
 from stratuslab.cimi_api.resources import CONSOLE_LOG, Resource
 from stratuslab.core.contracts import Machine
 from stratuslab.core.contracts.messages import MACHINE_CONSOLE, ConsoleQuery, ConsoleReply
@@ -28,8 +26,6 @@ class ConsoleHandlers:
     async def read(self, request: web.Request) -> web.Response:
         """GET of the console log."""
         id, caller = request.match_info["id"], request[CALLER]
-        if not is_id(id):
-            raise absent(self._resource, id[:100])
         stored = await operations.readable(self._cloud, self._resource, caller, id)
         if stored.document.acl.right_of(caller.principals) < self._resource.rights[CONSOLE_LOG]:
             raise Forbidden(

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from stratuslab.cimi_api.authentication import Authenticator
 from stratuslab.cimi_api.handlers.errors import error_response, from_http
+from stratuslab.cimi_api.handlers.journal import Answered, Journal
 from stratuslab.cimi_api.handlers.negotiation import (
     SPECIFICATION_VERSION,
     VERSION_HEADER,
@@ -20,13 +21,12 @@ from stratuslab.cimi_api.handlers.negotiation import (
 )
 from stratuslab.cimi_api.handlers.resource import BASE, CALLER
 from stratuslab.cimi_api.handlers.routes import Handler
-from stratuslab.cimi_api.metrics import REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT
+from stratuslab.cimi_api.metrics import REQUESTS_IN_FLIGHT
 from stratuslab.cimi_api.settings import CimiSettings
 from stratuslab.core.errors import Ambiguous, StratusLabError, TooManyRequests
 
 log = structlog.get_logger()
 
-_UNROUTED = "unrouted"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -43,8 +43,8 @@ class Edge:
             configured=settings.base_uri,
             trust_forwarded=settings.trust_forwarded or settings.listen.startswith("unix:"),
         )
+        self.journal = Journal()
         self._in_flight = 0
-        self._counters: dict[tuple[str, str, int], tuple[Any, Any]] = {}
         REQUESTS_IN_FLIGHT.set_function(lambda: self._in_flight)
 
     def middleware(self) -> Any:
@@ -110,26 +110,16 @@ class Edge:
         return error_response(request, error, f"{origin}{request.path[:1000]}")
 
     def _note(self, request: web.Request, response: web.StreamResponse, seconds: float) -> None:
-        """One line in the access log, one count, one duration."""
         resource = request.match_info.route.resource
-        route = resource.canonical if resource is not None else _UNROUTED
-        method = request.method if resource is not None else "any"
-        key = (method, route, response.status)
-        counters = self._counters.get(key)
-        if counters is None:
-            counters = self._counters[key] = (
-                REQUESTS.labels(method, route, str(response.status)),
-                REQUEST_SECONDS.labels(method, route),
-            )
-        counters[0].inc()
-        counters[1].observe(seconds)
         caller = request.get(CALLER)
-        log.info(
-            "request.done",
-            method=request.method,
-            path=request.path[:500],
-            status=response.status,
-            milliseconds=round(seconds * 1000, 3),
-            user=caller.name if caller is not None else None,
-            remote=request.remote,
+        self.journal.note(
+            Answered(
+                request.method,
+                request.path,
+                resource.canonical if resource is not None else None,
+                response.status,
+                seconds,
+                caller.name if caller is not None else None,
+                request.remote,
+            )
         )

@@ -11,22 +11,20 @@ from aiohttp import web
 from stratuslab.cimi_api import operations
 from stratuslab.cimi_api.handlers.negotiation import read_body
 from stratuslab.cimi_api.idempotency import Answer, once
-from stratuslab.cimi_api.lists import list_items
+from stratuslab.cimi_api.lists import Lists
 from stratuslab.cimi_api.model.common import View
 from stratuslab.cimi_api.model.machine_parts import Part
-from stratuslab.cimi_api.model.references import is_id
 from stratuslab.cimi_api.plan import Caller, Cloud, Plan
 from stratuslab.cimi_api.preconditions import matches
 from stratuslab.cimi_api.queries import EVERYTHING, parse_list_query, parse_select
 from stratuslab.cimi_api.rendering import (
     MEDIA_TYPE,
     RenderCache,
-    absent,
     encode,
     encode_collection,
     select,
 )
-from stratuslab.cimi_api.resources import TABLE, Resource, operation
+from stratuslab.cimi_api.resources import TABLE, Resource
 from stratuslab.core.contracts import JOB
 from stratuslab.core.errors import NotFound, PreconditionFailed
 
@@ -42,6 +40,7 @@ class Front:
 
     cloud: Cloud
     cache: RenderCache
+    lists: Lists
 
 
 class ResourceHandlers:
@@ -57,26 +56,14 @@ class ResourceHandlers:
         resource, caller, base = self._resource, request[CALLER], request[BASE]
         raw_query = request.rel_url.raw_query_string
         query = parse_list_query(resource, request.query) if raw_query else EVERYTHING
-        items, count = await list_items(
-            self._cloud.store, self._front.cache, resource, caller, base, query
-        )
-        uri = f"{base}{resource.collection}"
-        may_add = resource.add is not None and resource.add in caller.principals
-        body = encode_collection(
-            resource.type_uri,
-            uri,
-            resource.collection,
-            items,
-            count=count,
-            operations=[operation("add", uri)] if may_add else [],
-        )
+        body = await self._front.lists.render(resource, caller, base, query)
         return web.Response(body=body, headers={"Content-Type": MEDIA_TYPE})
 
     async def read(self, request: web.Request) -> web.Response:
         """GET of one resource."""
         resource = self._resource
         body, tag = await self._front.cache.one(
-            resource, self._id(request), request[CALLER], request[BASE]
+            resource, request.match_info["id"], request[CALLER], request[BASE]
         )
         if_none_match = request.headers.get("If-None-Match")
         headers = {"Content-Type": MEDIA_TYPE, "ETag": tag}
@@ -110,7 +97,7 @@ class ResourceHandlers:
             self._cloud,
             self._resource,
             request[CALLER],
-            self._id(request),
+            request.match_info["id"],
             raw,
             selected=parse_select(request.query),
             if_match=self._if_match(request),
@@ -125,7 +112,7 @@ class ResourceHandlers:
             self._cloud,
             self._resource,
             request[CALLER],
-            self._id(request),
+            request.match_info["id"],
             if_match=self._if_match(request),
         )
         return await self._job_response(request, plan.job.id, 202 if plan.deferred else 200)
@@ -144,7 +131,7 @@ class ResourceHandlers:
             self._cloud,
             self._resource,
             request[CALLER],
-            self._id(request),
+            request.match_info["id"],
             name,
             raw,
             if_match=self._if_match(request),
@@ -156,7 +143,7 @@ class ResourceHandlers:
     async def part(self, request: web.Request) -> web.Response:
         """GET of a collection inside a resource, or of one of its items."""
         stored = await operations.readable(
-            self._cloud, self._resource, request[CALLER], self._id(request)
+            self._cloud, self._resource, request[CALLER], request.match_info["id"]
         )
         base = request[BASE]
         uri = View(base, stored.document.acl.right_of(request[CALLER].principals)).resource(
@@ -178,12 +165,6 @@ class ResourceHandlers:
         body, _ = await self._show(_JOBS, job_id, request)
         headers = self._headers(request, job_id, replayed=replayed)
         return web.Response(body=body, status=status, headers=headers)
-
-    def _id(self, request: web.Request) -> str:
-        id = request.match_info["id"]
-        if not is_id(id):
-            raise absent(self._resource, id[:100])
-        return id
 
     def _headers(
         self, request: web.Request, job_id: str, *, replayed: bool = False

@@ -16,7 +16,7 @@ from stratuslab.cimi_api.handlers.console import ConsoleHandlers
 from stratuslab.cimi_api.handlers.entry_point import EntryPointHandlers
 from stratuslab.cimi_api.handlers.resource import Front, ResourceHandlers
 from stratuslab.cimi_api.model.entry_point import PATH
-from stratuslab.cimi_api.model.references import ROOT
+from stratuslab.cimi_api.model.references import ID_PATTERN, ROOT
 from stratuslab.cimi_api.resources import CONSOLE_LOG, TABLE, Resource
 from stratuslab.core.documents import Right
 from stratuslab.core.documents.frame import ANONYMOUS, ANY_USER
@@ -61,15 +61,15 @@ def _routes_of(front: Front, resource: Resource[Any]) -> list[Route]:
     handlers = ResourceHandlers(front, resource)
     rights = resource.rights
     collection = f"/{ROOT}/{resource.collection}"
-    item = collection + "/{id}"
+    item = f"{collection}/{{id:{ID_PATTERN}}}"
 
     def route(method: str, path: str, handler: Handler, operation: str, rule: Rule) -> Route:
         return Route(method, path, handler, rule, resource, operation)
 
     seen = Rule(ANY_USER, Right.VIEW)
     found = [
-        route("GET", collection, handlers.list, "list", seen),
         route("GET", item, handlers.read, "read", seen),
+        route("GET", collection, handlers.list, "list", seen),
     ]
     if resource.add is not None:
         found.append(route("POST", collection, handlers.add, "add", Rule(resource.add)))

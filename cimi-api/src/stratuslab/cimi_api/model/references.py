@@ -11,12 +11,10 @@ from stratuslab.core.errors import InvalidRequest
 ROOT = "cimi"
 """First part of the path of every resource."""
 
-_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+ID_PATTERN = r"[A-Za-z0-9_.-]{1,128}"
+"""What the id of a document looks like."""
 
-
-def is_id(text: str) -> bool:
-    """Whether this could be the id of a document."""
-    return _ID.fullmatch(text) is not None
+_ID = re.compile(ID_PATTERN)
 
 
 def relative_href(kind: str, id: str) -> str:
@@ -40,7 +38,7 @@ def referenced_id(href: str, kind: str, attribute: str) -> str:
     before, _, last = head.rpartition("/")
     absolute = path.startswith("/") or "://" in href
     rooted = before.rpartition("/")[2] == ROOT if absolute else before == ""
-    if last != collection or not rooted or not is_id(id):
+    if last != collection or not rooted or not _ID.fullmatch(id):
         raise InvalidRequest(
             f"{attribute} is {href!r}, which is no reference to an item of {collection}.",
             hint=f"Use the id of one of {collection}, as it is listed there.",
