@@ -17,7 +17,7 @@ from stratuslab.core.settings.couchbase_cfg import (
 
 DIALECTS = {
     "blank-separated hosts in the section of the API": (
-        "[DEFAULT]\nbucket = b\nhost = no\n[cimi]\nhost = db1 db2:91\nusername = u\npassword = p#;:%x\n",
+        "[DEFAULT]\nbucket = b\n[cimi]\nhost = db1 db2:91\nusername = u\npassword = p#;:%x\n",
         CouchbaseAddress(("db1", "db2:91"), "b", "u", "p#;:%x"),
     ),
     "one host in the section of a controller": (

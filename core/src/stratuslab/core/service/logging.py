@@ -1,73 +1,181 @@
-"""Logs: one line an event, JSON for machines, colours on a terminal, secrets masked.
+"""Logs: one line an event on stderr, JSON for machines, readable on a terminal, secrets masked.
 
-Events are short constant names (`machine.started`) with key=value. Foreign libraries' logging
-is routed into the same stream.
+Events are short constant names (`machine.started`) with key=value. What belongs to a whole piece
+of work is bound once: `with structlog.contextvars.bound_contextvars(machine=id): …`. Foreign
+libraries' logging is routed into the same stream. Logging never raises, also when nobody reads
+stderr any more.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import re
 import sys
-from collections.abc import MutableMapping
+import threading
+from collections.abc import Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 import structlog
 
-MASKED = frozenset(
-    {"password", "token", "secret", "authorization", "key", "private_key", "credentials"}
+MASK = "********"
+LONGEST_TEXT = 16_384
+"""Characters of a value; the rest is cut off."""
+DEEPEST = 5
+
+_SECRET = re.compile(
+    r"password|passwd|passphrase|secret|token|authorization|credential|cookie|"
+    r"(private|vault|api|session)_?key",
+    re.IGNORECASE,
 )
-_encoder = msgspec.json.Encoder(enc_hook=str)
+_HARMLESS = ("_file", "_folder", "_version", "_seconds", "_count", "_id")
+_SECRET_TEXT = re.compile(
+    r"(?P<scheme>\b(?:Basic|Bearer)\s+)[A-Za-z0-9+/=._~-]{6,}"
+    r"|(?P<user>://[^\s/:@]*:)[^\s/@]+(?=@)",
+    re.IGNORECASE,
+)
 
-
-def mask(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Hides the values of keys that sound secret."""
-    for key in MASKED.intersection(line):
-        line[key] = "********"
-    return line
+Line = MutableMapping[str, Any]
 
 
 def configure(level: str, format: str, service: str) -> None:
-    """Sets up structlog and the standard library's logging for this process."""
-    pretty = format == "console" or (format == "auto" and sys.stderr.isatty())
+    """Sets up structlog and the standard library's logging for this process.
+
+    `format`: `json`, `console`, or `auto` for console on a terminal and JSON elsewhere.
+    """
+    terminal = sys.stderr is not None and sys.stderr.isatty()
     least = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        mask,
-    ]
-    if pretty:
-        ends: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer()]
-    else:
-        ends = [structlog.processors.format_exc_info, _render]
     structlog.configure(
-        processors=[*shared, *ends],
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            _ordered(service),
+            mask,
+            _for_people(terminal)
+            if format == "console" or (format == "auto" and terminal)
+            else _json,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=(
-            structlog.PrintLoggerFactory(sys.stderr)
-            if pretty
-            else structlog.BytesLoggerFactory(sys.stderr.buffer)
-        ),
+        logger_factory=StderrLines,
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(service=service)
-    handler = _Forward()
-    logging.basicConfig(level=max(least, logging.WARNING), handlers=[handler], force=True)
+    logging.basicConfig(level=max(least, logging.WARNING), handlers=[_Forward()], force=True)
+    logging.captureWarnings(True)
 
 
-def _render(_logger: object, _name: str, line: MutableMapping[str, Any]) -> bytes:
-    return _encoder.encode(line)
+def _ordered(service: str) -> structlog.typing.Processor:
+    """Time, level, service and event first: what people read."""
+
+    def order(_logger: object, _name: str, line: Line) -> Line:
+        moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        head = {"timestamp": moment, "level": line.pop("level", ""), "service": service}
+        return {**head, "event": line.pop("event", ""), **line}
+
+    return order
+
+
+def mask(_logger: object, _name: str, line: Line) -> Line:
+    """Hides what sounds secret, by its key at any depth, or inside a text; cuts long texts."""
+    for key, value in line.items():
+        line[key] = MASK if value and sounds_secret(key) else _plain(value, DEEPEST)
+    return line
+
+
+@lru_cache(maxsize=1024)
+def sounds_secret(key: str) -> bool:
+    """Whether a value under this key must not be shown."""
+    return bool(_SECRET.search(key)) and not key.endswith(_HARMLESS)
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """The value as JSON knows it, without secrets."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    if depth == 0:
+        return "..."
+    if isinstance(value, Mapping):
+        return {
+            str(key): MASK if each and sounds_secret(str(key)) else _plain(each, depth - 1)
+            for key, each in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each, depth - 1) for each in value]
+    if isinstance(value, msgspec.Struct):
+        fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
+        return _plain(dict(fields), depth)
+    return _text(str(value))
+
+
+def _text(value: str) -> str:
+    if len(value) > LONGEST_TEXT:
+        value = value[:LONGEST_TEXT] + f"... {len(value) - LONGEST_TEXT} more"
+    if "://" in value or "asic" in value or "earer" in value or "BASIC" in value:
+        return _SECRET_TEXT.sub(lambda found: (found["scheme"] or found["user"]) + MASK, value)
+    return value
+
+
+def _json(_logger: object, _name: str, line: Line) -> bytes:
+    try:
+        return msgspec.json.encode(line)
+    except (TypeError, ValueError, OverflowError):  # numbers over 64 bits, half characters
+        return msgspec.json.encode({key: ascii(value) for key, value in line.items()})
+
+
+def _for_people(colours: bool) -> structlog.typing.Processor:
+    # Tracebacks are texts by now: a pretty one would show the values of local variables.
+    render = structlog.dev.ConsoleRenderer(colors=colours)
+
+    def encode(logger: Any, name: str, line: Line) -> bytes:
+        return str(render(logger, name, line)).encode(errors="backslashreplace")
+
+    return encode
+
+
+class StderrLines:
+    """Writes each line at once and whole. A line that cannot be written is lost."""
+
+    _turn = threading.Lock()
+
+    def __init__(self, *_arguments: object) -> None:
+        try:
+            self._handle = sys.stderr.fileno()
+        except (AttributeError, OSError, ValueError):
+            self._handle = 2
+
+    def msg(self, line: bytes) -> None:
+        """Writes the line."""
+        rest = line + b"\n"
+        with self._turn:
+            try:
+                while rest:
+                    rest = rest[os.write(self._handle, rest) :]
+            except OSError:
+                return
+
+    log = debug = info = warning = error = critical = exception = msg
 
 
 class _Forward(logging.Handler):
     """Turns records of the standard library into our lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        structlog.get_logger().log(
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - a wrong format string in a library
+            message = str(record.msg)
+        write: Callable[..., Any] = structlog.get_logger().log
+        write(
             record.levelno,
             "library.message",
             library=record.name,
-            message=record.getMessage(),
+            message=message,
             exc_info=record.exc_info or None,
         )

@@ -60,13 +60,13 @@ def load(
 
 
 def load_all(
-    sections: Sequence[type[S]],
+    sections: Sequence[type[Settings]],
     *,
     environ: Mapping[str, str],
     file: Path | None = None,
     couchbase_file: Path = COUCHBASE_FILE,
     service: str = "",
-) -> list[Loaded[S]]:
+) -> list[Loaded[Any]]:
     """The settings of several sections, in the same order.
 
     `file`: instead of the one named by STRATUSLAB_CONFIG or /etc/stratuslab/stratuslab.toml.
