@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from eventually import eventually
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from stratuslab.core.bus.base import Bus, Delivery, Message, NoResponders
 from stratuslab.core.contracts.messages import (
@@ -418,6 +419,35 @@ async def test_an_event_of_an_unknown_type_is_refused(two_buses: Two) -> None:
     one, _ = two_buses
     with pytest.raises(PermanentError, match="no\\.such\\.event"):
         await one.publish("e-1", Event(address="no.such.event", subject="host/h", data={}))
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+async def test_a_trace_goes_with_events_and_queries(two_buses: Two) -> None:
+    one, other = two_buses
+    traces: list[object] = []
+
+    async def consumer(delivery: Delivery) -> None:
+        traces.append(get_contextvars().get("traceparent"))
+
+    async def answer(query: ConsoleQuery) -> ConsoleReply:
+        traces.append(get_contextvars().get("traceparent"))
+        return ConsoleReply(data=b"")
+
+    async with (
+        other.consume("traced", (HOST_STATE,), consumer),
+        other.answers(MACHINE_CONSOLE, answer),
+    ):
+        with bound_contextvars(traceparent=TRACE):
+            await one.publish("e-1", host_up())
+            await one.query(
+                MACHINE_CONSOLE, ConsoleQuery(id="m"), ConsoleReply, timeout=5, host="node-1"
+            )
+        await eventually(lambda: len(traces) == 2)
+        await one.publish("e-2", host_up())
+        await eventually(lambda: len(traces) == 3)
+    assert traces == [TRACE, TRACE, None]
 
 
 async def eventually_letters(bus: Bus, count: int) -> list[tuple[int, Any]]:

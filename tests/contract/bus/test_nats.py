@@ -597,6 +597,25 @@ async def test_a_message_that_is_no_event_becomes_a_dead_letter(
         await bus.discard(sequence)
 
 
+async def test_an_event_too_large_for_a_letter_can_still_be_replayed(open_nats: OpenNats) -> None:
+    """Base64 makes a letter a third larger than its event."""
+    large = event(HOST_STATE, "host/node-1", HostStateChanged(id="node-1", state="x" * 900_000))
+    delivered: list[Event] = []
+
+    async def consumer(delivery: Delivery) -> None:
+        delivered.append(delivery.event)
+        if len(delivered) == 1:
+            raise PermanentError("It is large.")
+
+    async with open_nats("vm") as bus, bus.consume("test", (HOST_STATE,), consumer):
+        await bus.publish("e-1", large)
+        [(sequence, letter)] = await eventually(bus.dead_letters)  # type: ignore[misc]
+        assert letter.data == b""
+        await bus.replay(sequence)
+        await eventually(lambda: delivered == [large, large])
+        assert await bus.dead_letters() == []
+
+
 async def test_an_event_larger_than_the_bus_carries_is_refused(open_nats: OpenNats) -> None:
     large = HostStateChanged(id="node-1", state="x" * 1_200_000)
     async with open_nats("vm") as bus:

@@ -6,6 +6,7 @@ Must not start anything; `server` does.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import msgspec
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
 MAX_STORE_BYTES = 4 * 1024**3
+_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 EPHEMERAL_PORT = -1
 """nats-server's own word for "any free port"; it tells which in its ports file."""
 
@@ -53,11 +55,15 @@ PERMISSIONS: Mapping[Role, Permissions] = {
 
 @dataclass(frozen=True)
 class BusUser:
-    """An account of the bus. `name` is `[a-z0-9-]`: it becomes a token of its inbox subject."""
+    """An account of the bus. `name` is `[A-Za-z0-9-]`: it becomes part of a subject."""
 
     name: str
     password: str
     role: Role = Role.SERVICE
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"{self.name!r} cannot be the name of a bus user")
 
     def __repr__(self) -> str:
         return f"BusUser(name={self.name!r}, role={self.role!s})"

@@ -16,7 +16,7 @@ from stratuslab.core.bus.letters import replay_of, seal_letter
 from stratuslab.core.bus.nats.publisher import Publisher
 from stratuslab.core.bus.nats.streams import DEAD_LETTERS
 from stratuslab.core.contracts.messages import DeadLetter
-from stratuslab.core.errors import NotFound, Unavailable
+from stratuslab.core.errors import NotFound, PermanentError, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,12 @@ class DeadLetters:
             headers=message.headers or {},
             data=message.data,
         )
-        await self._publisher.store(seal_letter(letter))
+        try:
+            await self._publisher.store(seal_letter(letter))
+        except PermanentError:
+            # Base64 made it larger than the bus carries; a replay takes it from its stream.
+            letter = msgspec.structs.replace(letter, data=b"")
+            await self._publisher.store(seal_letter(letter))
         log.error(
             "bus.dead_letter",
             consumer=consumer,
@@ -73,6 +78,9 @@ class DeadLetters:
         """See Bus.replay. Raises NotFound, Unavailable."""
         stored = await _answered(self._jetstream.get_msg(DEAD_LETTERS, seq=sequence))
         _, letter = _letter(stored)
+        if not letter.data:
+            origin = await _answered(self._jetstream.get_msg(letter.stream, seq=letter.sequence))
+            letter = msgspec.structs.replace(letter, data=origin.data or b"")
         await self._publisher.store(replay_of(letter, sequence))
         await self.discard(sequence)
 

@@ -45,6 +45,7 @@ log = structlog.get_logger(__name__)
 FINISH_SECONDS = 3.0
 """What a handler gets to finish in when the service stops."""
 _RETRY_SECONDS = 0.5
+_INTERRUPTIONS = (ConsumerGone, Unavailable, PermanentError, nats.errors.Error, TimeoutError)
 _ABANDONED_SECONDS = 7 * 86_400.0
 """A consumer that nobody used for so long is forgotten by the server."""
 
@@ -93,7 +94,7 @@ class EventConsumer:
                 await self._declare()
                 async with pulling(self._connection, EVENTS, self._name) as pull:
                     await self._handle_all(pull)
-            except (ConsumerGone, Unavailable, nats.errors.Error, TimeoutError) as error:
+            except _INTERRUPTIONS as error:
                 log.warning("bus.consumer_interrupted", consumer=self._name, reason=str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import nats.errors
 from nats.aio.msg import Msg
@@ -60,7 +60,7 @@ class Pull:
             if status not in _NOTHING_THERE:
                 raise ConsumerGone(status)
 
-    def waiting(self) -> list[Msg]:
+    def left(self) -> list[Msg]:
         """Messages that came and were not taken."""
         messages: list[Msg] = []
         while not self._arrived.empty():
@@ -100,3 +100,6 @@ async def pulling(connection: Connection, stream: str, consumer: str) -> AsyncIt
             yield pull
     finally:
         connection.reconnected.discard(pull.ask_again)
+        for message in pull.left():
+            with suppress(nats.errors.Error):
+                await message.nak()  # at once to another process, not after `ack_wait`
