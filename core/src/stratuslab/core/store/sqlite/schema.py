@@ -77,6 +77,7 @@ def prepare(connection: apsw.Connection, kinds: Iterable[Kind[Any]]) -> Meta:
     Raises ConfigurationError for a database that is none of ours or newer, apsw.Error.
     """
     _check_format(connection)
+    version = _product_version()
     with connection:
         for statement in _COMMON:
             connection.execute(statement)
@@ -86,8 +87,18 @@ def prepare(connection: apsw.Connection, kinds: Iterable[Kind[Any]]) -> Meta:
         connection.execute("UPDATE store_meta SET starts = starts + 1")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {FORMAT}")
-    for kind in kinds:
-        _prepare_kind(connection, table_of(kind))
+        rows: list[Any] = connection.execute("SELECT name, fingerprint FROM store_kinds").fetchall()
+        known = dict(rows)
+        changed: list[Table] = []
+        for kind in kinds:
+            table = table_of(kind)
+            if kind.name not in known:
+                _make_tables(connection, table)
+                _make_indexes(connection, table, version)
+            elif known[kind.name] != table.fingerprint(version):
+                changed.append(table)
+    for table in changed:
+        _upgrade(connection, table, version)
     return read_meta(connection)
 
 
@@ -108,26 +119,14 @@ def _check_format(connection: apsw.Connection) -> None:
         )
 
 
-def _prepare_kind(connection: apsw.Connection, table: Table) -> None:
-    fingerprint = table.fingerprint(_product_version())
-    found = connection.execute(
-        "SELECT fingerprint FROM store_kinds WHERE name = ?", (table.kind.name,)
-    ).fetchall()
-    if found and found[0][0] == fingerprint:
-        return
-    with connection:
-        _make_tables(connection, table)
-    if found:
-        backfill(connection, table)
+def _upgrade(connection: apsw.Connection, table: Table, version: str) -> None:
+    """Brings the tables of one kind up to date; interrupted, it begins again at the next start."""
     try:
         with connection:
-            for statement in _indexes(table):
-                connection.execute(statement)
-            connection.execute(
-                "INSERT INTO store_kinds VALUES (?, ?)"
-                " ON CONFLICT (name) DO UPDATE SET fingerprint = excluded.fingerprint",
-                (table.kind.name, fingerprint),
-            )
+            _make_tables(connection, table)
+        backfill(connection, table)
+        with connection:
+            _make_indexes(connection, table, version)
     except apsw.ConstraintError as error:
         raise ConfigurationError(
             f"Documents of kind {table.kind.name} share a value that must be unique now: {error}.",
@@ -155,6 +154,16 @@ def _make_tables(connection: apsw.Connection, table: Table) -> None:
         for column in table.columns:
             if column not in present:
                 connection.execute(f"ALTER TABLE {name} ADD COLUMN {column}")
+
+
+def _make_indexes(connection: apsw.Connection, table: Table, version: str) -> None:
+    for statement in _indexes(table):
+        connection.execute(statement)
+    connection.execute(
+        "INSERT INTO store_kinds VALUES (?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET fingerprint = excluded.fingerprint",
+        (table.kind.name, table.fingerprint(version)),
+    )
 
 
 def _indexes(table: Table) -> list[str]:
