@@ -24,6 +24,7 @@ class CimiClient:
     def __init__(self, session: aiohttp.ClientSession, base: str) -> None:
         self._session = session
         self.base = base.rstrip("/")
+        self._images: dict[str, str] = {}
 
     async def request(
         self, method: str, path: str, *, json: Any = None, headers: dict[str, str] | None = None
@@ -62,10 +63,11 @@ class CimiClient:
         raise AssertionError(f"{method} {path} was never answered: {last!r}")
 
     async def create_machine(self, **machine: Any) -> dict[str, Any]:
-        """A machine of the smallest size, STARTED unless told otherwise; the 201 body."""
+        """A small machine, STARTED unless told otherwise; the 201 body."""
         template = {
             "initialState": "STARTED",
             "machineConfig": {"cpu": 1, "memory": 131072},
+            "machineImage": {"href": await self.image()},
             **machine.pop("machineTemplate", {}),
         }
         created: dict[str, Any] = await self.persist(
@@ -75,6 +77,18 @@ class CimiClient:
             idempotency_key=str(uuid4()),
         )
         return created
+
+    async def image(self, location: str = "simulated:tiny") -> str:
+        """The URI of an image with this location, made at the first call."""
+        if location not in self._images:
+            image = await self.persist(
+                "POST",
+                "machineImages",
+                json={"name": "tiny", "type": "IMAGE", "imageLocation": location},
+                idempotency_key=str(uuid4()),
+            )
+            self._images[location] = image["id"]
+        return self._images[location]
 
     async def machine(self, id: str) -> dict[str, Any] | None:
         """The machine, None when it is gone."""
@@ -106,7 +120,7 @@ class CimiClient:
 async def client(base: str, user: str, password: str) -> AsyncIterator[CimiClient]:
     """A client with Basic authentication; `base` is the cloud's `…/cimi`."""
     async with aiohttp.ClientSession(
-        auth=aiohttp.BasicAuth(user, password),
+        headers={"Authorization": aiohttp.encode_basic_auth(user, password)},
         timeout=aiohttp.ClientTimeout(total=20),
         connector=aiohttp.TCPConnector(limit=64),
     ) as session:

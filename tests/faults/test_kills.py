@@ -61,6 +61,7 @@ async def load(cimi: CimiClient, chance: random.Random) -> tuple[set[str], set[s
     kept: set[str] = set()
     deleted: set[str] = set()
     gate = asyncio.Semaphore(8)
+    await cimi.image()
 
     async def life(number: int) -> None:
         async with gate:

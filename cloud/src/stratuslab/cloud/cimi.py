@@ -15,11 +15,11 @@ class Cimi:
 
     def __init__(self, base: str, user: str, password: str) -> None:
         self.base = base.rstrip("/")
-        self._auth = aiohttp.BasicAuth(user, password)
+        self._headers = {"Authorization": aiohttp.encode_basic_auth(user, password)}
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            auth=self._auth, timeout=aiohttp.ClientTimeout(total=30)
+            headers=self._headers, timeout=aiohttp.ClientTimeout(total=30)
         )
         return self
 

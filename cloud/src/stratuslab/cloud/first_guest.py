@@ -19,6 +19,7 @@ from stratuslab.core.errors import StratusLabError
 NAME = "first"
 MEMORY_KIB = 128 * 1024
 PATIENCE_SECONDS = 180.0
+ADDRESS_SECONDS = 3.0
 READY = re.compile(r"STRATUSLAB READY name=(\S+) address=(\S+) ssh=(\S+)[^\n]*\n")
 ACTION_START = "http://schemas.dmtf.org/cimi/1/action/start"
 
@@ -49,7 +50,7 @@ async def show_first_guest(guest: FirstGuest, say: Callable[[str], None]) -> Non
         id = str(machine["id"])
         say(f"Waiting for the guest's own words on {id} …")
         banner = await _banner(cimi, id)
-        machine = await cimi.get(id)
+        machine = await _with_address(cimi, id)
     say(_screen(machine, banner, guest, time.monotonic() - began))
 
 
@@ -153,13 +154,24 @@ async def _banner(cimi: Cimi, id: str) -> str:
     )
 
 
+async def _with_address(cimi: Cimi, id: str) -> dict[str, Any]:
+    """The machine once the cloud has noted its address too, which may take a moment."""
+    end = time.monotonic() + ADDRESS_SECONDS
+    while True:
+        machine = await cimi.get(id)
+        known = any(address.get("ip") for address in machine.get("addresses", []))
+        if known or time.monotonic() > end:
+            return machine
+        await asyncio.sleep(0.1)
+
+
 def _why(machine: dict[str, Any]) -> str:
     conditions = machine.get("conditions", [])
     return "; ".join(str(each.get("message")) for each in conditions) or "no reason is known"
 
 
 def _screen(machine: dict[str, Any], banner: str, guest: FirstGuest, seconds: float) -> str:
-    lines = "\n".join(f"    | {line.rstrip()}" for line in banner.splitlines())
+    lines = "\n".join(f"    | {line.rstrip()}" for line in banner.splitlines() if line.strip())
     text = f"""
 {lines}
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from urllib.parse import urlsplit
+from pathlib import Path
+
+import msgspec
 
 from stratuslab.cloud.commands.common import add_data, data_folder, running_cloud
+from stratuslab.core.bus.base import Bus
 from stratuslab.core.bus.open import open_bus
-from stratuslab.core.errors import ConfigurationError
+from stratuslab.core.errors import ConfigurationError, Unavailable
+
+CONNECT_SECONDS = 5.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +39,7 @@ async def _run(arguments: argparse.Namespace) -> int:
     async with open_bus(
         f"nats://127.0.0.1:{port}", name="operator", credentials_file=data.credentials("operator")
     ) as bus:
+        await _connected(bus)
         if arguments.what == "replay":
             await bus.replay(arguments.sequence)
         elif arguments.what == "discard":
@@ -47,13 +53,22 @@ async def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _bus_port(config: object) -> int:
-    from pathlib import Path
+async def _connected(bus: Bus) -> None:
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            while not bus.connected:  # noqa: ASYNC110 - the port has a state, no event
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise Unavailable(
+            "The bus of this cloud does not answer.", hint="`stratuslab status` tells more."
+        ) from None
 
-    import msgspec
 
-    assert isinstance(config, Path)
-    described = msgspec.json.decode(config.read_bytes(), type=dict[str, object])
-    port = described["port"]
-    assert isinstance(port, int)
-    return urlsplit(f"nats://127.0.0.1:{port}").port or port
+def _bus_port(config: Path) -> int:
+    """The port in the bus server's configuration, which the supervisor wrote."""
+    described = msgspec.json.decode(config.read_bytes(), type=_BusServer)
+    return described.port
+
+
+class _BusServer(msgspec.Struct):
+    port: int

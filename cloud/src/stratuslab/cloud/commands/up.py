@@ -94,7 +94,11 @@ async def _run(
         if work.done():
             code = work.result()
             if not (arguments.guest and arguments.once):
-                say("Ctrl-C stops it.")
+                say(
+                    "Ctrl-C stops it."
+                    if sys.stdout.isatty()
+                    else f"`stratuslab down --data {data.path}` stops it."
+                )
                 await stop
     except StratusLabError as error:
         set_state(running, data, "failed", str(error))
