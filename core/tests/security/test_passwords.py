@@ -41,7 +41,6 @@ def _slow_comparisons(passwords: PasswordHashes, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("password", ["x", "", "pässwörd 🔑", "\ud800", "a" * 1024])
 async def test_only_the_password_itself_matches(passwords: PasswordHashes, password: str) -> None:
     hashed = await passwords.hash(password)
-    assert password not in hashed or not password
     assert hashed.startswith("$argon2id$")
     assert await passwords.matches(password, hashed)
     assert not await passwords.matches(password + " ", hashed)
