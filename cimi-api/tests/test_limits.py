@@ -37,7 +37,7 @@ async def test_too_many_requests_at_once_are_turned_away(make_api: Any, monkeypa
         return await listed(query)
 
     monkeypatch.setattr(api.store, "list_revisions", slow)
-    waiting = [asyncio.create_task(api.admin.get("machines")) for _ in range(3)]
+    waiting = [asyncio.create_task(api.admin.get("credentials")) for _ in range(3)]
     done = await eventually(lambda: [each for each in waiting if each.done()])
     assert isinstance(done, list)
     refused = done[0].result()
@@ -70,7 +70,7 @@ async def test_a_bug_is_500_without_its_details(api: Any, monkeypatch: Any) -> N
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr(api.store, "list_revisions", broken)
-    answer = await api.admin.get("machines")
+    answer = await api.admin.get("credentials")
     assert answer.status == 500
     assert answer.json["code"] == "internal-error"
     assert "secret" not in answer.text

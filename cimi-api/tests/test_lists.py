@@ -88,6 +88,7 @@ async def test_a_part_of_a_list_says_how_many_there_are(
 async def test_a_list_longer_than_a_page_is_read_in_parts(api: Any, monkeypatch: Any) -> None:
     ids = await _images(api, 8)
     monkeypatch.setattr("stratuslab.cimi_api.lists.MAX_PAGE", 3)
+    await api.admin.machine()
     whole = (await api.admin.get("machineImages")).json
     assert whole["count"] == 8
     assert [each["id"] for each in whole["machineImages"]] == ids[:3]
@@ -172,3 +173,24 @@ async def test_only_who_may_add_is_offered_to(api: Any) -> None:
     assert "operations" in (await alice.get("machines")).json
     assert "operations" not in (await alice.get("users")).json
     assert "operations" in (await api.admin.get("users")).json
+
+
+async def test_a_list_that_was_remembered_is_true(api: Any) -> None:
+    """Whatever is written in between, by whomever, the next list shows it."""
+    alice = await api.user("alice")
+
+    async def names(who: Any) -> list[str]:
+        listed = (await who.get("machineImages")).json
+        return [each["name"] for each in listed.get("machineImages", [])]
+
+    image = await api.admin.made("machineImages", {"imageLocation": "simulated:x", "name": "one"})
+    for _ in range(2):
+        assert await names(alice) == await names(api.admin) == ["one"]
+    await api.admin.put(f"{image['id']}?$select=name", {"name": "two"})
+    assert await names(alice) == await names(api.admin) == ["two"]
+    await api.admin.machine()
+    assert await names(alice) == await names(api.admin) == ["two"]
+    await api.admin.put(f"{image['id']}?$select=acl", {"acl": {"owner": "role/ADMIN"}})
+    assert (await names(alice), await names(api.admin)) == ([], ["two"])
+    await api.admin.delete(image["id"])
+    assert await names(api.admin) == []

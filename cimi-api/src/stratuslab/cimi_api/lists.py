@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stratuslab.cimi_api.plan import Caller
@@ -17,15 +17,23 @@ _MAX_REMEMBERED = 32
 _MAX_REMEMBERED_BYTES = 512 * 1024
 
 
+@dataclass(slots=True)
+class _Remembered:
+    """A whole list as rendered last. It is true while nothing was written to the store
+    (`sequence`), and still true when no document in it is another (`revisions`)."""
+
+    sequence: int
+    revisions: Sequence[Revision]
+    body: bytes
+
+
 class Lists:
-    """Renders lists; remembers the last whole ones for as long as no item in them changes."""
+    """Renders lists, and remembers the last whole ones."""
 
     def __init__(self, store: Store, cache: RenderCache) -> None:
         self._store = store
         self._cache = cache
-        self._remembered: dict[
-            tuple[str, frozenset[str], str], tuple[Sequence[Revision], bytes]
-        ] = {}
+        self._remembered: dict[tuple[str, frozenset[str], str], _Remembered] = {}
 
     async def render(
         self, resource: Resource[Any], caller: Caller, base: str, wanted: ListQuery
@@ -38,18 +46,23 @@ class Lists:
             order_by="created",
             limit=MAX_PAGE,
         )
-        revisions, count = await _positions(self._store, query, wanted.first, wanted.last)
-        if wanted is not EVERYTHING or count is not None:
+        if wanted is not EVERYTHING:
+            revisions, count = await _positions(self._store, query, wanted.first, wanted.last)
             return await self._encode(resource, caller, base, wanted, revisions, count)
         key = (resource.collection, caller.principals, base)
         remembered = self._remembered.get(key)
-        if remembered is not None and remembered[0] == revisions:
-            return remembered[1]
-        body = await self._encode(resource, caller, base, wanted, revisions, None)
-        if len(body) <= _MAX_REMEMBERED_BYTES:
+        sequence = (await self._store.identity()).sequence
+        if remembered is not None and remembered.sequence == sequence:
+            return remembered.body
+        revisions, count = await _positions(self._store, query, 1, None)
+        if remembered is not None and remembered.revisions == revisions:
+            remembered.sequence = sequence
+            return remembered.body
+        body = await self._encode(resource, caller, base, wanted, revisions, count)
+        if count is None and len(body) <= _MAX_REMEMBERED_BYTES:
             if len(self._remembered) >= _MAX_REMEMBERED:
                 self._remembered.clear()
-            self._remembered[key] = (revisions, body)
+            self._remembered[key] = _Remembered(sequence, revisions, body)
         return body
 
     async def _encode(
