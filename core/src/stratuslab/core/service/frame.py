@@ -36,7 +36,10 @@ OPS_SHUTDOWN_SECONDS = 0.5
 
 
 class Service(Generic[S]):
-    """One service from entering to leaving `async with`."""
+    """One service from entering to leaving `async with`.
+
+    Entering raises ConfigurationError when the health port cannot be had.
+    """
 
     def __init__(self, name: str, settings: S, common: CommonSettings) -> None:
         self.name = name
@@ -57,8 +60,8 @@ class Service(Generic[S]):
     async def __aenter__(self) -> Self:
         lag = LoopLag()
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.tasks)
             self.ops_address = await stack.enter_async_context(_ops_port(self, lag))
+            await stack.enter_async_context(self.tasks)
             stack.callback(self._end_background)
             self.spawn(lag.measure(), "loop-lag")
             self.spawn(self.readiness.watch(), "readiness")

@@ -46,6 +46,7 @@ async def serve(
         keepalive_timeout=KEEPALIVE_SECONDS,
         shutdown_timeout=shutdown_seconds,
     )
+    bound = ""
     await runner.setup()
     try:
         try:
@@ -58,7 +59,7 @@ async def serve(
         yield bound
     finally:
         await runner.cleanup()
-        if address.path is not None:
+        if bound and address.path is not None:
             with suppress(OSError):
                 address.path.unlink()
 
