@@ -8,6 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from stratuslab.core.errors import Unavailable
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGVlZWVlZWVlZWVlZWVlZWVlZWVlZWVlZWVlZWVlZWVl x"
 SIZE = {"cpu": 1, "memory": 131072}
 IMAGE = {"imageLocation": "simulated:x"}
 
@@ -213,3 +216,33 @@ async def test_a_bad_action_body_changes_nothing(api: Any, body: Any) -> None:
     before = await api.everything()
     assert (await api.admin.post(f"{machine['id']}/start", body)).status == 400
     assert await api.everything() == before
+
+
+async def test_a_page_of_another_site_cannot_make_a_browser_act(api: Any) -> None:
+    machine = await api.admin.machine()
+    await api.settle(machine)
+    before = await api.everything()
+    headers = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example.org"}
+    for method, path in (("POST", f"{machine['id']}/start"), ("DELETE", machine["id"])):
+        assert (await api.admin.ask(method, path, headers=headers)).status == 403
+    assert await api.everything() == before
+    own = {"Sec-Fetch-Site": "same-origin"}
+    assert (await api.admin.post(f"{machine['id']}/start", headers=own)).status == 202
+
+
+async def test_an_away_store_is_503_with_a_time_to_wait(api: Any, monkeypatch: Any) -> None:
+    machine = await api.admin.machine()
+
+    async def away(*_: Any) -> Any:
+        raise Unavailable("The store is away.", retry_after_seconds=3)
+
+    for name in ("find", "revision", "atomic"):
+        monkeypatch.setattr(api.store, name, away)
+    for answer in (
+        await api.admin.get(machine["id"]),
+        await api.admin.delete(machine["id"]),
+        await api.admin.post("credentials", {"credentialTemplate": {"key": KEY}}),
+    ):
+        assert answer.status == 503
+        assert answer.headers["Retry-After"] == "3"
+        assert answer.json["code"] == "unavailable"

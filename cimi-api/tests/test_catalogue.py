@@ -106,12 +106,20 @@ async def test_an_owner_may_share_but_not_give_away(api: Any) -> None:
     assert (await alice.get(image["id"])).json["acl"] == acl
 
 
+async def test_an_administrator_may_give_something_to_another(api: Any) -> None:
+    alice = await api.user("alice")
+    machine = await api.admin.machine(acl={"owner": f"user/{alice.id}"})
+    assert (await alice.get(machine["id"])).json["acl"] == {"owner": f"user/{alice.id}"}
+    assert (await api.stored(machine)).owner == alice.id
+
+
 async def test_the_instance_types_are_there(api: Any) -> None:
     alice = await api.user("alice")
     listed = (await alice.get("machineConfigurations")).json["machineConfigurations"]
     table = {
         each["name"]: (each["cpu"], each["memory"] // 1024, each["disks"][0]) for each in listed
     }
+    assert next(iter(table)) == "t1.micro"
     assert {name: row[:2] for name, row in table.items()} == {
         "t1.micro": (1, 512),
         "m1.small": (1, 1536),
@@ -147,6 +155,7 @@ async def test_an_image_file_must_lie_in_an_image_folder(api: Any) -> None:
         "file://host/etc/passwd",
         "file:relative",
         "file:///\0",
+        f"{api.image_folder.as_uri()}/{'x' * 300}",
         "http://example.org/x",
         "simulated:",
         "/etc/passwd",

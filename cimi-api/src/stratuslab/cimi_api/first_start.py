@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID, uuid5
@@ -67,7 +67,10 @@ async def ensure_first_start(store: Store, passwords: Passwords, password_file: 
     at = now()
     mark = claim(MARK, MARK, at=at, keep_seconds=_FOR_EVER_SECONDS)
     administrator = _administrator(await passwords.hash(password), at)
-    types = [_configuration(each, at) for each in INSTANCE_TYPES]
+    types = [
+        _configuration(each, at + timedelta(milliseconds=place))  # listed in this order
+        for place, each in enumerate(INSTANCE_TYPES)
+    ]
     try:
         await store.atomic([Insert(mark), Insert(administrator), *(Insert(each) for each in types)])
     except AlreadyExists:

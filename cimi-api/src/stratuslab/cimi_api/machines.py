@@ -14,7 +14,7 @@ from stratuslab.cimi_api.expansion import expand
 from stratuslab.cimi_api.model import machine as model
 from stratuslab.cimi_api.model.attributes import ActionBody, apply_common
 from stratuslab.cimi_api.model.machine_template import MachineCreate
-from stratuslab.cimi_api.ownership import frame, granted_acl
+from stratuslab.cimi_api.ownership import frame, grant
 from stratuslab.cimi_api.plan import Caller, Cloud, Plan, finished_job
 from stratuslab.cimi_api.ports import sealed
 from stratuslab.core import jobs
@@ -66,7 +66,7 @@ async def edit(
     machine = deepcopy(stored.document)
     policy = machine.spec.restart_policy
     apply_common(machine, body, at=now())
-    machine.acl = granted_acl(caller, stored.document, body)
+    grant(machine, caller, body)
     model.apply(machine, body)
     if machine.spec.restart_policy == policy:
         return Plan(machine, finished_job("edit", machine, caller), [Replace(stored, machine)])

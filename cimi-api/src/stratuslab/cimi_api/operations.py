@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from stratuslab.cimi_api.idempotency import Answer, Once
 from stratuslab.cimi_api.model.attributes import apply_common
-from stratuslab.cimi_api.ownership import frame, granted_acl
+from stratuslab.cimi_api.ownership import frame, grant
 from stratuslab.cimi_api.parsing import decode_action, decode_create, decode_edit
 from stratuslab.cimi_api.plan import Caller, Cloud, Plan, commit, finished_job
 from stratuslab.cimi_api.preconditions import check_if_match
@@ -156,7 +156,7 @@ async def _edited(
     document = deepcopy(stored.document)
     document.generation += 1
     apply_common(document, body, at=now())
-    document.acl = granted_acl(caller, document, body)
+    grant(document, caller, body)
     more = await resource.write(cloud, caller, document, body, stored.document)
     return Plan(
         document, finished_job("edit", document, caller), [*more, Replace(stored, document)]

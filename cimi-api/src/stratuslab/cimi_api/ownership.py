@@ -25,21 +25,24 @@ def frame(
     if shared and caller.administrator:
         document.acl.rules.append(Rule(ANY_USER, "VIEW"))
     apply_common(document, body, at=at)
-    document.acl = granted_acl(caller, document, body)
+    grant(document, caller, body)
 
 
-def granted_acl(caller: Caller, document: Document, body: Body) -> Acl:
-    """The ACL a document gets from a body: its own when none is given or may be.
+def grant(document: Document, caller: Caller, body: Body) -> None:
+    """Gives the document the ACL of the body, if there is one and the caller may.
 
-    Only who has every right may change it; only an administrator may give it another owner.
-    Raises Forbidden.
+    Only who has every right may change it; only an administrator may give it another owner, who
+    is then charged for it. Raises Forbidden.
     """
     if body.acl is None or document.acl.right_of(caller.principals) < Right.ALL:
-        return document.acl
+        return
     wanted = stored_acl(body.acl)
-    if wanted.owner != document.acl.owner and not caller.administrator:
-        raise Forbidden(
-            f"acl.owner is {wanted.owner}, but only an administrator may change an owner.",
-            hint=f"Leave it at {document.acl.owner}.",
-        )
-    return wanted
+    if wanted.owner != document.acl.owner:
+        if not caller.administrator:
+            raise Forbidden(
+                f"acl.owner is {wanted.owner}, but only an administrator may change an owner.",
+                hint=f"Leave it at {document.acl.owner}.",
+            )
+        kind, _, id = wanted.owner.partition("/")
+        document.owner = id if kind == "user" else document.owner
+    document.acl = wanted

@@ -17,6 +17,7 @@ from stratuslab.cimi_api.handlers.negotiation import (
     VERSION_HEADER,
     BaseUris,
     check_accept,
+    check_origin,
     check_version,
 )
 from stratuslab.cimi_api.handlers.resource import BASE, CALLER
@@ -94,6 +95,7 @@ class Edge:
         check_version(request)
         if request.method in _SAFE:
             return await handler(request)  # reads end by the time-outs of store and bus
+        check_origin(request)
         try:
             async with asyncio.timeout(settings.request_timeout_seconds):
                 return await handler(request)

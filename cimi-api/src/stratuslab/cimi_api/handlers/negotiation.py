@@ -7,7 +7,7 @@ import re
 from aiohttp import web
 
 from stratuslab.cimi_api.model.references import ROOT
-from stratuslab.core.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
+from stratuslab.core.errors import Forbidden, InvalidRequest, NotAcceptable, UnsupportedMediaType
 
 SPECIFICATION_VERSION = "1.0.1"
 VERSION_HEADER = "CIMI-Specification-Version"
@@ -60,6 +60,18 @@ def check_accept(request: web.BaseRequest) -> None:
         raise NotAcceptable(
             f"Accept is {accept[:200]!r}, but only application/json can be had.",
             hint="Send Accept: application/json.",
+        )
+
+
+def check_origin(request: web.BaseRequest) -> None:
+    """Raises Forbidden when a page of another site makes a browser change something here.
+
+    Browsers send remembered Basic credentials along with such requests.
+    """
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        raise Forbidden(
+            "The request was made by a page of another site.",
+            hint="Use the cloud's own pages, or a program that is no browser.",
         )
 
 

@@ -90,14 +90,18 @@ def check_location(
         raise InvalidRequest(
             f"{attribute} is {location!r}, which is no local file.", hint="Write file:///path."
         )
-    real = path.resolve()
+    try:
+        real = path.resolve()
+        found = real.is_file()
+    except (OSError, RuntimeError):  # a name that is too long, a circle of links
+        real, found = path, False
     if not any(real.is_relative_to(folder.resolve()) for folder in folders):
         named = ", ".join(map(str, folders)) or "none is configured"
         raise InvalidRequest(
             f"{attribute} is {location!r}, which lies in none of the image folders.",
             hint=f"Put the image into an image folder: {named}.",
         )
-    if not real.is_file():
+    if not found:
         raise InvalidRequest(
             f"{attribute} is {location!r}, but there is no such file.",
             hint="Copy the image there first.",
