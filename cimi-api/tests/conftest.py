@@ -169,8 +169,8 @@ async def make_api(
     bus = MemoryBus()
     async with bus:
 
-        async def make(**settings: Any) -> Api:
-            store = MemoryStore()
+        async def make(store: Any = None, **settings: Any) -> Api:
+            store = store if store is not None else MemoryStore()
             folder = tmp_path / "images"
             folder.mkdir(exist_ok=True)
             chosen = CimiSettings(

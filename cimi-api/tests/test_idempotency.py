@@ -88,6 +88,18 @@ async def test_an_action_is_carried_out_once_too(api: Any) -> None:
     assert other.status == 422
 
 
+async def test_of_concurrent_duplicates_of_an_action_one_is_carried_out(api: Any) -> None:
+    machine = await api.admin.machine()
+    await api.settle(machine)
+    key = {"Idempotency-Key": "k1"}
+    answers = await asyncio.gather(
+        *(api.admin.post(f"{machine['id']}/start", headers=key) for _ in range(8))
+    )
+    assert {answer.status for answer in answers} == {202}
+    assert len({answer.json["id"] for answer in answers}) == 1
+    assert (await api.stored(machine)).generation == 2
+
+
 async def test_the_record_is_kept_a_day_and_then_void(api: Any) -> None:
     key = {"Idempotency-Key": "k1"}
     first = await api.admin.post("machines", BODY, headers=key)

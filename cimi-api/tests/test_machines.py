@@ -266,6 +266,19 @@ async def test_a_new_restart_policy_reaches_the_host(api: Any) -> None:
     assert answer.json["state"] == "STOPPED"
 
 
+async def test_an_edit_leaves_the_job_in_flight_alone(api: Any) -> None:
+    machine = await api.admin.machine()
+    await api.settle(machine)
+    job = (await api.admin.post(f"{machine['id']}/start")).json
+    edited = await api.admin.put(f"{machine['id']}?$select=restartPolicy", {})
+    assert edited.status == 200
+    changed = {"restartPolicy": "always"}
+    edited = await api.admin.put(f"{machine['id']}?$select=restartPolicy", changed)
+    assert (await api.admin.get(edited.headers["CIMI-Job-URI"])).json["state"] == "SUCCESS"
+    assert (await api.admin.get(job["id"])).json["state"] == "RUNNING"
+    assert edited.json["job"]["href"] == job["id"]
+
+
 async def test_deleting_leaves_a_tombstone_and_a_job(api: Any) -> None:
     machine = await api.admin.machine()
     await api.settle(machine)

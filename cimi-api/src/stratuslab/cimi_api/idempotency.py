@@ -30,7 +30,6 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: str
     id: str
     job: str
-    deferred: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Once:
 
     def record(self, plan: Plan, kind: str) -> Claim:
         """The claim to be written with the plan."""
-        answer = Answer(self.fingerprint, kind, plan.document.id, plan.job.id, plan.deferred)
+        answer = Answer(self.fingerprint, kind, plan.document.id, plan.job.id)
         return claim(
             self.claim_id,
             f"{kind}/{plan.document.id}",

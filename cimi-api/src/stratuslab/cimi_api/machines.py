@@ -60,19 +60,20 @@ async def create(cloud: Cloud, caller: Caller, body: MachineCreate) -> Plan:
 
 
 async def edit(
-    cloud: Cloud, caller: Caller, stored: Stored[Machine], body: model.MachineBody
+    _cloud: Cloud, caller: Caller, stored: Stored[Machine], body: model.MachineBody
 ) -> Plan:
-    """A change of what is not the machine's power; a new policy is told to the host."""
+    """A change of what is not the machine's power. A new policy is told to the host; the job of
+    an action in flight goes on."""
     machine = deepcopy(stored.document)
     policy = machine.spec.restart_policy
     apply_common(machine, body, at=now())
     grant(machine, caller, body)
     model.apply(machine, body)
+    job = finished_job("edit", machine, caller)
     if machine.spec.restart_policy == policy:
-        return Plan(machine, finished_job("edit", machine, caller), [Replace(stored, machine)])
+        return Plan(machine, job, [Replace(stored, machine)])
     machine.generation += 1
-    job = _job(cloud, machine, "edit")
-    return Plan(machine, job, await _replaced(cloud, stored, machine), announce=wake_up(machine))
+    return Plan(machine, job, [Replace(stored, machine)], announce=wake_up(machine))
 
 
 async def act(cloud: Cloud, name: str, stored: Stored[Machine], body: ActionBody) -> Plan:

@@ -125,9 +125,14 @@ async def act(
     async def plan(stored: Stored[Any]) -> Plan:
         return await actor(cloud, name, stored, decode_action(raw))
 
-    done, answer = await _change(
-        cloud, resource, caller, id, name, plan, if_match=if_match, once=once
-    )
+    try:
+        done, answer = await _change(
+            cloud, resource, caller, id, name, plan, if_match=if_match, once=once
+        )
+    except WrongState:  # perhaps only because a duplicate of the request was faster
+        if once is not None and (answer := await once.recall(cloud.store)):
+            return answer
+        raise
     return answer or done
 
 
