@@ -64,6 +64,7 @@ type: ## Check the types
 	@$(BIN)/mypy $(SOURCES)
 
 docs: ## Write the reference pages that come from the code
+	@$(BIN)/python -m stratuslab.core.reference docs/reference
 	@$(BIN)/python -m stratuslab.core.contracts.asyncapi docs/reference/asyncapi.json
 
 clean: ## Remove what was built; .venv, data and the downloaded packages stay
