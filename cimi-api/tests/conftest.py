@@ -34,7 +34,9 @@ class QuickPasswords:
     async def hash(self, password: str) -> str:
         return blake2b(password.encode(), digest_size=16).hexdigest()
 
-    async def matches(self, password: str, password_hash: str) -> bool:
+    async def matches(
+        self, password: str, password_hash: str, *, account: str = "", remote: str = ""
+    ) -> bool:
         return await self.hash(password) == password_hash
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from typing import Any
 
@@ -13,7 +12,7 @@ from eventually import eventually
 from stratuslab.cimi_api.app import create_app
 from stratuslab.cimi_api.authentication import Authenticator
 from stratuslab.core.contracts import USER, User
-from stratuslab.core.errors import NotAuthenticated, TooManyRequests
+from stratuslab.core.errors import NotAuthenticated
 from stratuslab.core.security.passwords import PasswordHashes
 from stratuslab.core.store.base import Query
 
@@ -115,7 +114,9 @@ class CountingPasswords:
     async def hash(self, password: str) -> str:
         return password
 
-    async def matches(self, password: str, password_hash: str) -> bool:
+    async def matches(
+        self, password: str, password_hash: str, *, account: str = "", remote: str = ""
+    ) -> bool:
         self.compared += 1
         return password == password_hash
 
@@ -129,28 +130,34 @@ async def test_a_known_login_needs_no_slow_hash(api: Any) -> None:
     assert passwords.compared == 1
 
 
-async def test_real_hashes_turn_a_flood_of_wrong_logins_away(api: Any) -> None:
+async def test_guessing_is_turned_away_and_leaves_others_in_peace(
+    make_api: Any, aiohttp_client: Any
+) -> None:
+    api = await make_api(trust_forwarded=True)
     passwords = PasswordHashes()
     try:
-        authenticator = Authenticator(api.store, passwords, max_logins=10)
         hashed = await passwords.hash("the right one")
 
         def change(user: User) -> None:
             user.password_hash = hashed
 
         await api.store.update(USER, (await _account(api, "admin")).id, change)
-        header = aiohttp.encode_basic_auth("admin", "the right one")
-        assert (await authenticator.identify(header)).administrator
+        http = await aiohttp_client(
+            create_app(api.store, api.bus, api.settings, passwords=passwords, vault=None)
+        )
 
-        async def attempt(number: int) -> str:
-            try:
-                await authenticator.identify(aiohttp.encode_basic_auth("admin", f"no{number}"))
-            except (NotAuthenticated, TooManyRequests) as error:
-                return error.code
-            return "in"
+        async def attempt(password: str, remote: str) -> int:
+            headers = {
+                "Authorization": aiohttp.encode_basic_auth("admin", password),
+                "X-Forwarded-For": remote,
+            }
+            async with http.get("/cimi/machines", headers=headers) as response:
+                return int(response.status)
 
-        results = await asyncio.gather(*(attempt(number) for number in range(70)))
-        assert set(results) == {"not-authenticated", "too-many-requests"}
+        guesses = [await attempt(f"guess {number}", "192.0.2.1") for number in range(12)]
+        assert guesses[0] == 401
+        assert guesses[-1] == 429
+        assert await attempt("the right one", "192.0.2.2") == 200
     finally:
         passwords.close()
 

@@ -45,10 +45,12 @@ class Authenticator:
         self._max_logins = max_logins
         self._key = secrets.token_bytes(32)
         self._logins: dict[bytes, _Login] = {}
-        self._nobodys_hash: str | None = None
 
-    async def identify(self, authorization: str | None) -> Caller:
-        """The caller. Raises NotAuthenticated, TooManyRequests, Unavailable."""
+    async def identify(self, authorization: str | None, remote: str = "") -> Caller:
+        """The caller, who speaks from the address `remote`.
+
+        Raises NotAuthenticated, TooManyRequests, Unavailable.
+        """
         if authorization is None:
             raise _refusal("This needs a user name and a password.")
         if len(authorization) > _MAX_HEADER:
@@ -61,7 +63,7 @@ class Authenticator:
         if login is not None and await self._still_true(login, at):
             return login.caller
         self._logins.pop(mark, None)
-        login = await self._log_in(authorization)
+        login = await self._log_in(authorization, remote)
         if len(self._logins) >= self._max_logins:
             del self._logins[next(iter(self._logins))]
         self._logins[mark] = login
@@ -80,13 +82,14 @@ class Authenticator:
         login.checked = at
         return True
 
-    async def _log_in(self, authorization: str) -> _Login:
+    async def _log_in(self, authorization: str, remote: str) -> _Login:
         name, password = _basic(authorization)
         at = monotonic()
         stored = await self._find(name)
         user = stored.document if stored is not None and stored.document.enabled else None
         password_hash = user.password_hash if user is not None else ""
-        if not await self._matches(password, password_hash) or stored is None or user is None:
+        right = await self._passwords.matches(password, password_hash, account=name, remote=remote)
+        if not right or stored is None or user is None:
             LOGINS_REFUSED.inc()
             raise _refusal("The user name or the password is wrong.")
         return _Login(_caller(user), stored.rev, user.password_version, at)
@@ -94,15 +97,6 @@ class Authenticator:
     async def _find(self, name: str) -> Stored[User] | None:
         page = await self._store.list(Query(USER, {"name": name}, limit=1))
         return page.items[0] if page.items else None
-
-    async def _matches(self, password: str, password_hash: str) -> bool:
-        """Compares by the slow hash; as slow for accounts that do not exist."""
-        if password_hash:
-            return await self._passwords.matches(password, password_hash)
-        if self._nobodys_hash is None:
-            self._nobodys_hash = await self._passwords.hash(secrets.token_hex())
-        await self._passwords.matches(password, self._nobodys_hash)
-        return False
 
 
 def _basic(authorization: str) -> tuple[str, str]:

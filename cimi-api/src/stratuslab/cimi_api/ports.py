@@ -15,8 +15,13 @@ class Passwords(Protocol):
         """The hash to keep."""
         ...
 
-    async def matches(self, password: str, password_hash: str) -> bool:
-        """Whether this is the password."""
+    async def matches(
+        self, password: str, password_hash: str, *, account: str = "", remote: str = ""
+    ) -> bool:
+        """Whether this is the password. An empty hash is nobody's, and costs as much.
+
+        Failures for `account` from `remote` are limited.
+        """
         ...
 
 

@@ -15,7 +15,7 @@ from stratuslab.cimi_api.handlers.journal import Answered, Journal
 from stratuslab.cimi_api.handlers.negotiation import (
     SPECIFICATION_VERSION,
     VERSION_HEADER,
-    BaseUris,
+    Arrivals,
     check_accept,
     check_origin,
     check_version,
@@ -40,7 +40,7 @@ class Edge:
         self._settings = settings
         self._authenticator = authenticator
         self._public_paths = public_paths
-        self._base_uris = BaseUris(
+        self._arrivals = Arrivals(
             configured=settings.base_uri,
             trust_forwarded=settings.trust_forwarded or settings.listen.startswith("unix:"),
         )
@@ -87,10 +87,12 @@ class Edge:
                 hint="Try again in a moment.",
                 retry_after_seconds=1,
             )
-        request[BASE] = self._base_uris.of(request)
+        request[BASE] = self._arrivals.base_uri(request)
         authorization = request.headers.get("Authorization")
         if authorization is not None or request.path not in self._public_paths:
-            request[CALLER] = await self._authenticator.identify(authorization)
+            request[CALLER] = await self._authenticator.identify(
+                authorization, self._arrivals.remote(request)
+            )
         check_accept(request)
         check_version(request)
         if request.method in _SAFE:
@@ -122,6 +124,6 @@ class Edge:
                 response.status,
                 seconds,
                 caller.name if caller is not None else None,
-                request.remote,
+                self._arrivals.remote(request),
             )
         )

@@ -29,7 +29,7 @@ class Answered(NamedTuple):
     status: int
     seconds: float
     user: str | None
-    remote: str | None
+    remote: str
 
 
 class Journal:

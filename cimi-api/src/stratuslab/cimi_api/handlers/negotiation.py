@@ -18,16 +18,18 @@ _MAX_KNOWN = 64
 _VERSION = re.compile(r"(\d+\.\d+)(?:\.(\d+))?")
 
 
-class BaseUris:
-    """The absolute URI under which a client sees all resources, ending in "/"."""
+class Arrivals:
+    """How requests arrive: under which absolute URI the client sees all resources, and from
+    where. The front door's headers are believed only if told so."""
 
     def __init__(self, *, configured: str, trust_forwarded: bool) -> None:
         self._configured = configured
         self._trust_forwarded = trust_forwarded
         self._known: dict[tuple[str, str], str] = {}
 
-    def of(self, request: web.BaseRequest) -> str:
-        """The base URI for this client: the configured one, else the host it spoke to.
+    def base_uri(self, request: web.BaseRequest) -> str:
+        """The base URI for this client, ending in "/": the configured one, else the host it
+        spoke to.
 
         Raises InvalidRequest when the client's host name cannot be part of a URI.
         """
@@ -45,6 +47,14 @@ class BaseUris:
                 self._known.clear()
             self._known[scheme, host] = found
         return found
+
+    def remote(self, request: web.BaseRequest) -> str:
+        """The client's address, empty when it is not known."""
+        if self._trust_forwarded:
+            forwarded = request.headers.get("X-Forwarded-For")
+            if forwarded is not None:
+                return forwarded.rpartition(",")[2].strip()[:64]
+        return request.remote or ""
 
 
 def _base_uri(scheme: str, host: str) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ctypes
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
@@ -39,6 +40,7 @@ REMEMBERED = 4096
 """Right passwords kept in mind; about 150 bytes each."""
 
 GENERATED_CHARACTERS = 20
+_M_MMAP_THRESHOLD = -3
 _ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
@@ -48,6 +50,7 @@ class PasswordHashes:
     def __init__(
         self, *, remembered: int = REMEMBERED, failed_logins: FailedLogins | None = None
     ) -> None:
+        _give_back_freed_memory()
         self._hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=1)
         self._thread = ThreadPoolExecutor(1, "passwords")
         self._waiting = 0
@@ -155,6 +158,17 @@ class PasswordHashes:
 
     def _one_less(self, _done: asyncio.Future[Any]) -> None:
         self._waiting -= 1
+
+
+def _give_back_freed_memory() -> None:
+    """Makes the C library return each hash's memory to the system at once.
+
+    glibc otherwise learns from the first free to keep blocks of that size for the next time: an
+    idle process would hold MEMORY_KIB for nothing. Another C library may not know the call.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 1024 * 1024)
 
 
 def random_password() -> str:
