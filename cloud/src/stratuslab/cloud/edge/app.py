@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 from aiohttp import web
 
-from stratuslab.cloud.edge.handlers import Backend, FrontDoor
+from stratuslab.cloud.edge.backend import Backend
+from stratuslab.cloud.edge.handlers import FrontDoor
+from stratuslab.cloud.edge.routes import ROUTES
 from stratuslab.cloud.edge.settings import EdgeSettings
 from stratuslab.core.errors import ConfigurationError
 
 
 def create_app(settings: EdgeSettings) -> web.Application:
     """The web application of the door."""
-    backends: dict[str, Backend] = {}
+    backends = {
+        route.service: Backend(getattr(settings, route.service), settings) for route in ROUTES
+    }
 
-    async def sessions(_app: web.Application) -> AsyncIterator[None]:
-        backends["cimi"] = Backend(settings.cimi, settings)
-        yield
-        for backend in backends.values():
-            await backend.session.close()
+    async def connections(_app: web.Application) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for backend in backends.values():
+                await stack.enter_async_context(backend)
+            yield
 
-    app = web.Application(client_max_size=settings.body_mib_max * 1024 * 1024)
-    app.cleanup_ctx.append(sessions)
-    app.router.add_route("*", "/{path:.*}", FrontDoor(backends).handle)
+    app = web.Application()
+    app.cleanup_ctx.append(connections)
+    app.router.add_route("*", "/{path:.*}", FrontDoor(settings, backends).handle)
     return app
 
 
@@ -38,6 +43,7 @@ def tls_context(settings: EdgeSettings) -> ssl.SSLContext | None:
         context.load_cert_chain(settings.tls_certificate_file, settings.tls_key_file or None)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
-            f"The certificate {settings.tls_certificate_file} cannot be used: {error}."
+            f"The certificate {settings.tls_certificate_file} cannot be used: {error}.",
+            hint="Name a PEM file with the chain, and its key in tls_key_file.",
         ) from error
     return context

@@ -20,10 +20,20 @@ class EdgeSettings(Settings, frozen=True, kw_only=True):
         str, Setting("Certificate chain in PEM; with it the door speaks TLS only.")
     ] = ""
     tls_key_file: Annotated[str, Setting("Private key of the certificate in PEM.")] = ""
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Addresses of proxies or load balancers in front of the door. Only theirs are the "
+            "`X-Forwarded-` headers that are believed; from anybody else they are dropped."
+        ),
+    ] = ()
     connect_seconds: Annotated[
         float, Setting("How long to wait for a service to take a connection.", minimum=0.1)
     ] = 2.0
     answer_seconds: Annotated[float, Setting("How long a service may be silent.", minimum=1)] = 60.0
+    requests_in_flight_max: Annotated[
+        int, Setting("Requests passed on at once; more are answered 503.", minimum=1)
+    ] = 1024
     body_mib_max: Annotated[
         int, Setting("Largest body of a request; uploads are streamed.", minimum=1)
-    ] = 1024
+    ] = 16384
