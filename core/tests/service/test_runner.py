@@ -197,3 +197,11 @@ async def test_a_log_that_cannot_be_written_is_no_reason_to_die(lamp: Start) -> 
     assert (await _get(f"{address}/readyz"))[0] == 200
     service.process.send_signal(signal.SIGTERM)
     assert await service.exit_status() == 0
+
+
+async def test_an_idle_service_is_small(lamp: Start) -> None:
+    service = lamp("obedient")
+    await _running(service)
+    rollup = Path(f"/proc/{service.process.pid}/smaps_rollup").read_text().splitlines()
+    (pss_kib,) = (int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
+    assert pss_kib < 60 * 1024

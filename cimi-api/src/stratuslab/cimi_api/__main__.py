@@ -11,7 +11,6 @@ from stratuslab.cimi_api.app import create_app
 from stratuslab.cimi_api.first_start import ensure_first_start
 from stratuslab.cimi_api.settings import CimiSettings
 from stratuslab.core.security.passwords import PasswordHashes
-from stratuslab.core.security.vault import open_vault
 from stratuslab.core.service import Service, run
 from stratuslab.core.service.handlers import serve
 
@@ -21,7 +20,7 @@ log = structlog.get_logger()
 async def body(service: Service[CimiSettings]) -> None:
     """Serves the API until told to stop."""
     settings = service.settings
-    vault = open_vault(service.common.vault_key_file)
+    vault = service.open_vault()
     with closing(PasswordHashes()) as passwords:
         async with service.open_store() as store, service.open_bus() as bus:
             await ensure_first_start(store, passwords, Path(settings.admin_password_file))

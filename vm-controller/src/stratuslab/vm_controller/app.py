@@ -12,7 +12,7 @@ from uuid import uuid4
 from stratuslab.core.bus.base import Bus
 from stratuslab.core.contracts.machine import GuestLogin
 from stratuslab.core.errors import Unavailable
-from stratuslab.core.security.vault import Vault, open_vault
+from stratuslab.core.security.vault import Vault
 from stratuslab.core.service import Service
 from stratuslab.core.store.base import Store
 from stratuslab.vm_controller.agent import AgentOptions, NodeAgent
@@ -60,7 +60,7 @@ async def run_scheduler(service: Service[SchedulerSettings]) -> None:
 
 async def run_agent(service: Service[AgentSettings]) -> None:
     """The body of `stratuslab-vm-agent`: one agent, or one for each simulated host."""
-    vault = open_vault(service.common.vault_key_file)
+    vault = service.open_vault()
     async with (
         service.open_store() as store,
         service.open_bus() as bus,

@@ -106,8 +106,16 @@ class Service(Generic[S]):
         """The store of the settings, watched by readiness. Raises ConfigurationError."""
         from stratuslab.core.store.open import open_store
 
-        async with open_store(await store_address(self.common.store)) as store:
-            with self.readiness.checking("store", store.identity):
+        address = await store_address(self.common.store)
+        patience_seconds = self.common.store_wait_seconds
+        async with open_store(address, patience_seconds=patience_seconds) as store:
+
+            async def answers() -> None:
+                await store.identity()
+                # A write without effect: reading may go on while nobody is there to write.
+                await store.published(0)
+
+            with self.readiness.checking("store", answers):
                 yield store
 
     @asynccontextmanager
