@@ -225,6 +225,19 @@ async def test_changed_rights_show_at_once(store: Store) -> None:
     assert [await store.count(query) for query in (bobs, anns)] == [0, 0]
 
 
+async def test_what_a_reader_lists_follows_the_document(store: Store) -> None:
+    was = await store.insert(paper("a", owner=ANN, readers=(BOB,), size=1, shelf="x"))
+    await store.insert(paper("b", owner=ANN, readers=(BOB,), size=2))
+    await store.replace(was, paper("a", owner=ANN, readers=(BOB,), size=3))
+
+    for who in (ANN, BOB):
+        seen = frozenset({who})
+        assert await walk(store, visible_to=seen, order_by="-size") == ["a", "b"]
+        assert await walk(store, visible_to=seen, where={"size": 3}) == ["a"]
+        assert await walk(store, visible_to=seen, where={"shelf": "x"}) == []
+        assert await store.count(Query(PAPER, {"size": 1}, seen)) == 0
+
+
 async def test_administrators_see_what_names_them_nowhere(store: Store) -> None:
     await store.insert(paper("a", owner=ANN))
     assert await walk(store, visible_to=frozenset({ADMINISTRATOR})) == ["a"]

@@ -48,7 +48,7 @@ log = structlog.get_logger()
 MAX_UNDER_WAY = 4096
 """Requests waiting for their answer; more are refused at once."""
 SHORTEST_PAUSE_SECONDS = 0.01
-LONGEST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 0.25
 
 
 class OwnerClient:

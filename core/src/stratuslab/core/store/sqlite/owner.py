@@ -26,6 +26,7 @@ from stratuslab.core.documents.kinds import Kind, kinds
 from stratuslab.core.errors import ConfigurationError
 from stratuslab.core.store.sqlite.client import refused_protocol
 from stratuslab.core.store.sqlite.files import (
+    SOCKET,
     FolderLock,
     listening_socket,
     open_for_writing,
@@ -127,15 +128,23 @@ class SqliteOwner:
         traceback: TracebackType | None,
     ) -> None:
         """Answers what has arrived, then closes."""
-        self._server.close()
         self._closing = True
         self._wake.set()
         try:
+            await self._stop_listening()
             await self._tasks.__aexit__(None, None, None)
         finally:
             await self._disconnect()
             self._writer.close()
             self._lock.release()
+
+    async def _stop_listening(self) -> None:
+        # asyncio loses a connection that it is accepting when a server is closed. So first
+        # nobody can find the socket, then those on their way arrive, to be sent away.
+        (self._folder / SOCKET).unlink(missing_ok=True)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        self._server.close()
 
     async def _disconnect(self) -> None:
         for connection in self._connections:
@@ -190,6 +199,8 @@ class SqliteOwner:
         """A client has connected."""
         self._connections.add(connection)
         self._nobody.clear()
+        if self._closing:
+            connection.abort()
 
     def gone(self, connection: _ClientConnection) -> None:
         """A client has disconnected; what it had asked for is still carried out."""

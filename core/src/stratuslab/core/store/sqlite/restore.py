@@ -7,6 +7,7 @@ no number is ever used twice.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import apsw
@@ -42,16 +43,26 @@ def back_up(folder: Path, target: Path) -> None:
 
     Raises ConfigurationError when one of the files cannot be opened, or the target exists.
     """
-    if target.exists():
-        raise ConfigurationError(f"{target} exists.", hint="Name a file that does not.")
+    try:
+        copy = os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The backup {target} cannot be made: {error.strerror}.",
+            hint="Name a file that does not exist, in a folder that does.",
+        ) from error
     try:
         source = open_for_reading(folder)
         try:
+            source.execute("PRAGMA query_only=0").fetchall()  # it is opened read-only all the same
             source.execute("VACUUM INTO ?", (str(target),)).fetchall()
         finally:
             source.close()
+        os.fsync(copy)
     except apsw.Error as error:
+        target.unlink(missing_ok=True)
         raise ConfigurationError(f"The store in {folder} cannot be copied: {error}.") from error
+    finally:
+        os.close(copy)
 
 
 def read_marks(folder: Path) -> StoreMarks:

@@ -79,6 +79,6 @@ _TABLES: dict[str, Table] = {}
 def table_of(kind: Kind[Any]) -> Table:
     """The table of a kind."""
     found = _TABLES.get(kind.name)
-    if found is None:
+    if found is None or found.kind is not kind:
         found = _TABLES[kind.name] = Table(kind)
     return found
