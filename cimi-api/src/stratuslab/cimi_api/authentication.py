@@ -46,6 +46,13 @@ class Authenticator:
         self._key = secrets.token_bytes(32)
         self._logins: dict[bytes, _Login] = {}
 
+    def remembered(self, authorization: str) -> Caller | None:
+        """The caller, if this very login was found good less than RECHECK_SECONDS ago."""
+        login = self._logins.get(self._mark(authorization))
+        if login is not None and monotonic() - login.checked < RECHECK_SECONDS:
+            return login.caller
+        return None
+
     async def identify(self, authorization: str | None, remote: str = "") -> Caller:
         """The caller, who speaks from the address `remote`.
 
@@ -55,11 +62,8 @@ class Authenticator:
             raise _refusal("This needs a user name and a password.")
         if len(authorization) > _MAX_HEADER:
             raise _refusal("The credentials are too long.")
-        mark = blake2b(authorization.encode(), key=self._key, digest_size=16).digest()
+        mark, at = self._mark(authorization), monotonic()
         login = self._logins.get(mark)
-        at = monotonic()
-        if login is not None and at - login.checked < RECHECK_SECONDS:
-            return login.caller
         if login is not None and await self._still_true(login, at):
             return login.caller
         self._logins.pop(mark, None)
@@ -68,6 +72,10 @@ class Authenticator:
             del self._logins[next(iter(self._logins))]
         self._logins[mark] = login
         return login.caller
+
+    def _mark(self, authorization: str) -> bytes:
+        """What a login is remembered by, so that no password is kept."""
+        return blake2b(authorization.encode(), key=self._key, digest_size=16).digest()
 
     async def _still_true(self, login: _Login, at: float) -> bool:
         """Whether a remembered login still holds; its roles are taken afresh."""

@@ -89,10 +89,13 @@ class Edge:
             )
         request[BASE] = self._arrivals.base_uri(request)
         authorization = request.headers.get("Authorization")
-        if authorization is not None or request.path not in self._public_paths:
-            request[CALLER] = await self._authenticator.identify(
+        caller = self._authenticator.remembered(authorization) if authorization else None
+        if caller is None and (authorization or request.path not in self._public_paths):
+            caller = await self._authenticator.identify(
                 authorization, self._arrivals.remote(request)
             )
+        if caller is not None:
+            request[CALLER] = caller
         check_accept(request)
         check_version(request)
         if request.method in _SAFE:

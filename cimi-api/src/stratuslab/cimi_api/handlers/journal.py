@@ -54,9 +54,10 @@ class Journal:
             self._timer.cancel()
             self._timer = None
         waiting, self._waiting = self._waiting, []
+        write = log.bind().info
         for each in waiting:
             self._count(each)
-            log.info(
+            write(
                 "request.done",
                 method=each.method,
                 path=each.path,
