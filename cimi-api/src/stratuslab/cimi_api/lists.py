@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stratuslab.cimi_api.plan import Caller
-from stratuslab.cimi_api.queries import EVERYTHING, ListQuery
+from stratuslab.cimi_api.queries import ListQuery
 from stratuslab.cimi_api.rendering import RenderCache, encode_collection, select
 from stratuslab.cimi_api.resources import Resource, operation
 from stratuslab.core.store import Query, Revision, Store
@@ -19,21 +19,22 @@ _MAX_REMEMBERED_BYTES = 512 * 1024
 
 @dataclass(slots=True)
 class _Remembered:
-    """A whole list as rendered last. It is true while nothing was written to the store
-    (`sequence`), and still true when no document in it is another (`revisions`)."""
+    """A list as rendered last. It is true while nothing was written to the store (`sequence`),
+    and still true when the same documents stand in it unchanged (`revisions`, `count`)."""
 
     sequence: int
     revisions: Sequence[Revision]
+    count: int | None
     body: bytes
 
 
 class Lists:
-    """Renders lists, and remembers the last whole ones."""
+    """Renders lists, and remembers the last ones."""
 
     def __init__(self, store: Store, cache: RenderCache) -> None:
         self._store = store
         self._cache = cache
-        self._remembered: dict[tuple[str, frozenset[str], str], _Remembered] = {}
+        self._remembered: dict[tuple[object, ...], _Remembered] = {}
 
     async def render(
         self, resource: Resource[Any], caller: Caller, base: str, wanted: ListQuery
@@ -46,23 +47,24 @@ class Lists:
             order_by="created",
             limit=MAX_PAGE,
         )
-        if wanted is not EVERYTHING:
-            revisions, count = await _positions(self._store, query, wanted.first, wanted.last)
-            return await self._encode(resource, caller, base, wanted, revisions, count)
-        key = (resource.collection, caller.principals, base)
+        key = (resource.collection, caller.principals, base, wanted.key)
         remembered = self._remembered.get(key)
         sequence = (await self._store.identity()).sequence
         if remembered is not None and remembered.sequence == sequence:
             return remembered.body
-        revisions, count = await _positions(self._store, query, 1, None)
-        if remembered is not None and remembered.revisions == revisions:
+        revisions, count = await _positions(self._store, query, wanted.first, wanted.last)
+        if (
+            remembered is not None
+            and remembered.revisions == revisions
+            and remembered.count == count
+        ):
             remembered.sequence = sequence
             return remembered.body
         body = await self._encode(resource, caller, base, wanted, revisions, count)
-        if count is None and len(body) <= _MAX_REMEMBERED_BYTES:
+        if len(body) <= _MAX_REMEMBERED_BYTES:
             if len(self._remembered) >= _MAX_REMEMBERED:
                 self._remembered.clear()
-            self._remembered[key] = _Remembered(sequence, revisions, body)
+            self._remembered[key] = _Remembered(sequence, revisions, count, body)
         return body
 
     async def _encode(

@@ -41,6 +41,11 @@ class ListQuery:
     select: frozenset[str] | None = None
     """None: all attributes."""
 
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for queries that ask for the same."""
+        return (frozenset(self.where.items()), self.first, self.last, self.select)
+
 
 EVERYTHING = ListQuery()
 
