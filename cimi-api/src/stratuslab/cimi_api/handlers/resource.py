@@ -16,7 +16,7 @@ from stratuslab.cimi_api.model.common import View
 from stratuslab.cimi_api.model.machine_parts import Part
 from stratuslab.cimi_api.plan import Caller, Cloud, Plan
 from stratuslab.cimi_api.preconditions import matches
-from stratuslab.cimi_api.queries import EVERYTHING, parse_list_query, parse_select
+from stratuslab.cimi_api.queries import EVERYTHING, ListQuery, parse_list_query, parse_select
 from stratuslab.cimi_api.rendering import (
     MEDIA_TYPE,
     RenderCache,
@@ -31,6 +31,7 @@ from stratuslab.core.errors import NotFound, PreconditionFailed
 CALLER = web.RequestKey("caller", Caller)
 BASE = web.RequestKey("base", str)
 
+_MAX_QUERIES = 64
 _JOBS = next(each for each in TABLE if each.kind is JOB)
 
 
@@ -50,14 +51,27 @@ class ResourceHandlers:
         self._front = front
         self._cloud = front.cloud
         self._resource = resource
+        self._queries: dict[str, ListQuery] = {}
 
     async def list(self, request: web.Request) -> web.Response:
         """GET of the collection."""
         resource, caller, base = self._resource, request[CALLER], request[BASE]
-        raw_query = request.rel_url.raw_query_string
-        query = parse_list_query(resource, request.query) if raw_query else EVERYTHING
+        query = self._query(request)
         body = await self._front.lists.render(resource, caller, base, query)
         return web.Response(body=body, headers={"Content-Type": MEDIA_TYPE})
+
+    def _query(self, request: web.Request) -> ListQuery:
+        """The query of a list; the texts of the last ones need no parsing again."""
+        text = request.rel_url.raw_query_string
+        if not text:
+            return EVERYTHING
+        query = self._queries.get(text)
+        if query is None:
+            query = parse_list_query(self._resource, request.query)
+            if len(self._queries) >= _MAX_QUERIES:
+                self._queries.clear()
+            self._queries[text] = query
+        return query
 
     async def read(self, request: web.Request) -> web.Response:
         """GET of one resource."""
