@@ -20,6 +20,7 @@ from stratuslab.core.errors import ConfigurationError
 
 LEAST_FREE_GIB = 2
 OLDEST_PYTHON = (3, 11)
+FOR_GUESTS = frozenset({"libvirt-python", "libvirtd", "qemu"})
 
 
 class Finding(msgspec.Struct, kw_only=True):
@@ -36,12 +37,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     add_data(parser)
     parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.add_argument("--quiet", action="store_true", help="only the exit code")
+    parser.add_argument(
+        "--need",
+        choices=("cloud", "guests"),
+        default="cloud",
+        help="what must be possible for exit code 0: a cloud at all, or real guests in it",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; exit code 1 when something needed is missing."""
     findings = examine(data_folder(arguments))
-    if arguments.json:
+    if arguments.quiet:
+        pass
+    elif arguments.json:
         print(msgspec.json.format(msgspec.json.encode(findings)).decode())
     else:
         for each in findings:
@@ -49,7 +59,13 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{sign}  {each.name:<24} {each.found}")
             if each.mend and not each.ok:
                 print(f"{'':9}{'':24} → {each.mend}")
-    return 1 if any(each.needed and not each.ok for each in findings) else 0
+    guests = arguments.need == "guests"
+    lacking = [
+        each
+        for each in findings
+        if not each.ok and (each.needed or (guests and each.name in FOR_GUESTS))
+    ]
+    return 1 if lacking else 0
 
 
 def examine(data: DataFolder) -> list[Finding]:
