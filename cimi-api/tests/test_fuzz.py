@@ -54,6 +54,45 @@ requests = st.sampled_from(CREATABLE).flatmap(
 )
 
 
+raw_bodies = st.binary(max_size=200) | st.text(max_size=100).map(
+    lambda text: b'{"name":' + msgspec.json.encode(text) + b"," + text.encode("utf-8", "replace")
+)
+
+
+def test_edits_and_actions_of_anything_never_crash(api: Any) -> None:
+    """Also of bytes that are no JSON at all."""
+    loop = asyncio.get_event_loop_policy().get_event_loop()
+
+    async def prepare() -> Any:
+        machine = await api.admin.machine()
+        await api.settle(machine)
+        return machine
+
+    machine = loop.run_until_complete(prepare())
+    encoded = bodies(TABLE[0]).map(msgspec.json.encode) | raw_bodies
+    targets = st.sampled_from(
+        [
+            ("PUT", machine["id"]),
+            ("PUT", f"{machine['id']}?$select=name,properties"),
+            ("POST", f"{machine['id']}/restart"),
+            ("POST", f"{machine['job']['href']}/stop"),
+        ]
+    )
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(targets, encoded)
+    def check(target: tuple[str, str], body: bytes) -> None:
+        async def send() -> None:
+            headers = {"Content-Type": "application/json"}
+            answer = await api.admin.ask(*target, data=body, headers=headers)
+            assert answer.status in (200, 202, 400, 403, 409, 413), (answer.status, answer.text)
+            assert answer.json["resourceURI"]
+
+        loop.run_until_complete(send())
+
+    check()
+
+
 def test_creates_of_anything_never_crash(api: Any) -> None:
     """The client of the fixture lives in this loop; hypothesis wants a plain function."""
     loop = asyncio.get_event_loop_policy().get_event_loop()
