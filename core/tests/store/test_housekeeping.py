@@ -95,7 +95,7 @@ async def test_a_watcher_that_is_too_slow_is_told(tmp_path: Path) -> None:
         SqliteStore(tmp_path) as store,
         MemoryStore(kept_changes=10) as memory,
     ):
-        owner._writer._unpruned = 0
+        owner._writer._pruned_at = 0
         for each in (store, memory):
             watching = each.watch()
             await _write(each, "a", PRUNED_AT_ONCE * 2)

@@ -29,7 +29,7 @@ from stratuslab.core.errors import (
 )
 from stratuslab.core.store.base import Insert, Query
 from stratuslab.core.store.sqlite import SqliteOwner, SqliteStore
-from stratuslab.core.store.sqlite.owner import _ClientConnection
+from stratuslab.core.store.sqlite.peer import Peer
 
 
 @pytest.fixture
@@ -265,7 +265,7 @@ class ForgetfulOwner(SqliteOwner):
 class DeafOwner(SqliteOwner):
     """Goes away when a request has arrived."""
 
-    def arrived(self, connection: _ClientConnection, request: Any) -> None:
+    def arrived(self, connection: Peer, request: Any) -> None:
         connection.abort()
 
 

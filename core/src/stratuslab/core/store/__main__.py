@@ -20,7 +20,11 @@ async def run_store(service: Service[StoreSettings]) -> None:
             hint="Set STRATUSLAB_STORE to sqlite:/folder.",
         )
     async with (
-        SqliteOwner(Path(folder)),
+        SqliteOwner(
+            Path(folder),
+            kept_changes=service.settings.kept_changes,
+            kept_seconds=service.settings.kept_changes_seconds,
+        ),
         service.open_store() as store,
         service.open_bus() as bus,
     ):

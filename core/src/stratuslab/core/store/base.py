@@ -10,6 +10,8 @@ Promises
 * Lists are ordered by one declared field, then by id, and may lag behind writes of others on a
   cluster; a process sees its own acknowledged writes.
 * Expired documents (ttl) are never returned.
+* A document that cannot be decoded raises UnreadableDocument when it is asked for by its id; what
+  reads many documents logs it and leaves it out.
 
 Errors: NotFound, AlreadyExists (also for unique fields), Conflict (rev is old), TooLarge,
 Unavailable (nothing happened), Ambiguous (it may have happened: re-read and compare).
@@ -58,6 +60,7 @@ class Query(Generic[D]):
     `where`: equality on declared fields, all must hold. `visible_to`: only documents whose ACL
     lets one of these principals read; None asks as the cloud itself. `order_by`: a declared
     field, or `id`; a leading "-" reverses. `after`: the `next` of the page before.
+    What cannot be asked (limit, undeclared field, damaged cursor) raises InvalidRequest.
     """
 
     kind: Kind[D]
@@ -96,7 +99,10 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Write a new version of a document that was read before."""
+    """Write a new version of a document that was read before.
+
+    Without `ttl_seconds` it vanishes when it would have, if at all.
+    """
 
     was: Stored[Any]
     document: Document
@@ -244,7 +250,11 @@ class Store(Protocol):
         ...
 
     def watch(self) -> AsyncIterator[Change]:
-        """Changes from now on. A hint: whoever needs certainty also sweeps."""
+        """Changes from now on. A hint: whoever needs certainty also sweeps.
+
+        Iterating raises Unavailable for a watcher that is too slow for the log, and ends when
+        the store is closed.
+        """
         ...
 
     async def changes(self, after: int, limit: int = 1000) -> list[Change]:

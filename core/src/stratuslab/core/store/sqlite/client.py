@@ -28,6 +28,7 @@ from stratuslab.core.errors import (
     Unavailable,
 )
 from stratuslab.core.store.sqlite.files import socket_address
+from stratuslab.core.store.sqlite.metrics import CONNECTIONS
 from stratuslab.core.store.sqlite.wire import (
     MAX_FRAME_BYTES,
     PROTOCOL,
@@ -149,6 +150,7 @@ class OwnerClient:
             pause = SHORTEST_PAUSE_SECONDS
             try:
                 if not connection.lost.is_set():
+                    CONNECTIONS.inc()
                     self._connection = connection
                     self._connected.set()
                     self._reached(None)
@@ -254,12 +256,3 @@ class _Connection(asyncio.Protocol):
                         hint="Read again and compare.",
                     )
                 )
-
-
-def refused_protocol(protocol: int) -> ConfigurationError:
-    """What an owner says to a client that speaks another version."""
-    return ConfigurationError(
-        f"The document store's owner speaks version {PROTOCOL} of the protocol,"
-        f" this process version {protocol}.",
-        hint="Restart both with the same version of the cloud.",
-    )

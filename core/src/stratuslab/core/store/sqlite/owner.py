@@ -15,35 +15,29 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import apsw
-import msgspec
 import structlog
 
 import stratuslab.core.contracts  # noqa: F401 - declares the kinds
 from stratuslab.core.documents.kinds import Kind, kinds
 from stratuslab.core.errors import ConfigurationError
-from stratuslab.core.store.sqlite.client import refused_protocol
 from stratuslab.core.store.sqlite.files import (
     SOCKET,
     FolderLock,
     listening_socket,
     open_for_writing,
 )
+from stratuslab.core.store.sqlite.metrics import COMMIT_SECONDS, DONE, FAILED
+from stratuslab.core.store.sqlite.peer import Peer
 from stratuslab.core.store.sqlite.schema import Meta, prepare
 from stratuslab.core.store.sqlite.wire import (
-    PROTOCOL,
     Answer,
-    Done,
-    FrameBuffer,
-    Hello,
+    Failed,
     Reached,
-    Watch,
     WriteRequest,
-    failed,
     frame,
-    read_request,
 )
 from stratuslab.core.store.sqlite.writer import Writer, is_uncertain
 
@@ -90,9 +84,9 @@ class SqliteOwner:
         self._kept_changes = kept_changes
         self._kept_seconds = kept_seconds
         self._page_limit = page_limit
-        self._waiting: deque[tuple[_ClientConnection, WriteRequest]] = deque()
+        self._waiting: deque[tuple[Peer, WriteRequest]] = deque()
         self._wake = asyncio.Event()
-        self._connections: set[_ClientConnection] = set()
+        self._connections: set[Peer] = set()
         self._nobody = asyncio.Event()
         self._nobody.set()
         self._closing = False
@@ -105,7 +99,7 @@ class SqliteOwner:
             self._writer, self.meta = self._open()
             try:
                 self._server = await asyncio.get_running_loop().create_unix_server(
-                    lambda: _ClientConnection(self), sock=listening_socket(self._folder)
+                    lambda: Peer(self), sock=listening_socket(self._folder)
                 )
             except OSError as error:
                 self._writer.close()
@@ -187,7 +181,12 @@ class SqliteOwner:
 
     # What arrives
 
-    def arrived(self, connection: _ClientConnection, request: WriteRequest) -> None:
+    @property
+    def cloud_id(self) -> str:
+        """Which cloud's store this is."""
+        return self.meta.cloud_id
+
+    def arrived(self, connection: Peer, request: WriteRequest) -> None:
         """A request to be carried out with the next commit."""
         self._waiting.append((connection, request))
         self._wake.set()
@@ -195,14 +194,14 @@ class SqliteOwner:
             for each in self._connections:
                 each.read_on(reading=False)
 
-    def made(self, connection: _ClientConnection) -> None:
+    def made(self, connection: Peer) -> None:
         """A client has connected."""
         self._connections.add(connection)
         self._nobody.clear()
         if self._closing:
             connection.abort()
 
-    def gone(self, connection: _ClientConnection) -> None:
+    def gone(self, connection: Peer) -> None:
         """A client has disconnected; what it had asked for is still carried out."""
         self._connections.discard(connection)
         if not self._connections:
@@ -215,7 +214,8 @@ class SqliteOwner:
             group = await self._next_group()
             requests = [request for _, request in group]
             before = self._writer.sequence
-            answers = self._writer.execute(requests)
+            with COMMIT_SECONDS.time():
+                answers = self._writer.execute(requests)
             self._answer(group, answers)
             if self._writer.sequence != before:
                 self._tell_watchers()
@@ -233,7 +233,7 @@ class SqliteOwner:
             self._tidied = now
             self._writer.tidy()
 
-    async def _next_group(self) -> list[tuple[_ClientConnection, WriteRequest]]:
+    async def _next_group(self) -> list[tuple[Peer, WriteRequest]]:
         """The requests that wait, at least one unless something has expired or it is the end."""
         while not self._waiting and not self._closing:
             self._wake.clear()
@@ -252,9 +252,12 @@ class SqliteOwner:
         return group
 
     def _answer(
-        self, group: Sequence[tuple[_ClientConnection, WriteRequest]], answers: Sequence[Answer]
+        self, group: Sequence[tuple[Peer, WriteRequest]], answers: Sequence[Answer]
     ) -> None:
-        bytes_for: dict[_ClientConnection, list[bytes]] = {}
+        refused = sum(isinstance(answer, Failed) for answer in answers)
+        FAILED.inc(refused)
+        DONE.inc(len(answers) - refused)
+        bytes_for: dict[Peer, list[bytes]] = {}
         for (connection, _), answer in zip(group, answers, strict=True):
             bytes_for.setdefault(connection, []).append(frame(answer))
         for connection, frames in bytes_for.items():
@@ -265,74 +268,3 @@ class SqliteOwner:
         for connection in self._connections:
             if connection.watching and connection.unread_bytes < UNREAD_LIMIT_BYTES:
                 connection.send(message)
-
-
-class _ClientConnection(asyncio.Protocol):
-    """One client of the owner."""
-
-    def __init__(self, owner: SqliteOwner) -> None:
-        self.watching = False
-        self._owner = owner
-        self._frames = FrameBuffer()
-        self._greeted = False
-
-    @property
-    def unread_bytes(self) -> int:
-        """What was sent and not yet taken by the client."""
-        size: int = self._transport.get_write_buffer_size()
-        return size
-
-    def send(self, message: bytes) -> None:
-        """Sends answers; to a client that has gone, nowhere."""
-        if not self._transport.is_closing():
-            self._transport.write(message)
-
-    def read_on(self, *, reading: bool) -> None:
-        """Goes on or pauses taking requests."""
-        if self._transport.is_closing():
-            return
-        if reading:
-            self._transport.resume_reading()
-        else:
-            self._transport.pause_reading()
-
-    def close(self) -> None:
-        """Closes after what was sent has been taken."""
-        self._transport.close()
-
-    def abort(self) -> None:
-        """Closes at once."""
-        self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's derive from nothing
-        self._owner.made(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as the base says
-        self._owner.gone(self)
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            for message in self._frames.feed(data):
-                self._take(message)
-        except (ValueError, msgspec.DecodeError) as error:
-            log.warning("store.client_not_understood", error=str(error))
-            self._transport.abort()
-
-    def _take(self, message: bytes) -> None:
-        request = read_request(message)
-        if isinstance(request, Hello):
-            self._greeted = request.protocol == PROTOCOL
-            answer = (
-                Done(request.number, [self._owner.meta.cloud_id])
-                if self._greeted
-                else failed(request.number, refused_protocol(request.protocol))
-            )
-            self.send(frame(answer))
-        elif not self._greeted:
-            raise ValueError("the first message was no greeting")
-        elif isinstance(request, Watch):
-            self.watching = True
-            self.send(frame(Done(request.number, [])))
-        else:
-            self._owner.arrived(self, request)

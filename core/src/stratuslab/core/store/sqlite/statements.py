@@ -8,11 +8,13 @@ that begins in the middle may take two statements, one per side of that border.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from stratuslab.core.store.paging import Cursor, Selection
 from stratuslab.core.store.sqlite.tables import Table, column
+
+STATEMENTS_KEPT = 512
 
 
 class Plan(NamedTuple):
@@ -59,7 +61,7 @@ def parts(asked: Selection, after: Cursor | None) -> list[Part]:
     return [rest, Part(" AND {value} IS NULL", ())] if asked.descending else [rest]
 
 
-@cache
+@lru_cache(STATEMENTS_KEPT)
 def page_sql(
     table: Table,
     where: tuple[tuple[str, bool], ...],
@@ -107,7 +109,7 @@ def _conditions(source: str, where: tuple[tuple[str, bool], ...], *, restricted:
     return " AND ".join(conditions) or "1"
 
 
-@cache
+@lru_cache(STATEMENTS_KEPT)
 def few_sql(table: Table, name: str, *, null: bool, restricted: bool) -> str:
     """How many rows have this value in one column, but no more than the limit.
 
@@ -123,7 +125,7 @@ def few_sql(table: Table, name: str, *, null: bool, restricted: bool) -> str:
     )
 
 
-@cache
+@lru_cache(STATEMENTS_KEPT)
 def all_sql(table: Table, *, restricted: bool) -> str:
     """How many rows there are, but no more than the limit. Bindings: [principal,] limit."""
     source = table.readers if restricted else table.name
@@ -131,7 +133,7 @@ def all_sql(table: Table, *, restricted: bool) -> str:
     return f"SELECT count(*) FROM (SELECT 1 FROM {source}{condition} LIMIT ?)"
 
 
-@cache
+@lru_cache(STATEMENTS_KEPT)
 def count_sql(table: Table, where: tuple[tuple[str, bool], ...], principals: int | None) -> str:
     """How many documents match: all of them less those that have expired.
 
@@ -162,7 +164,7 @@ def count_sql(table: Table, where: tuple[tuple[str, bool], ...], principals: int
     return f"SELECT ({matching}) - ({expired})"
 
 
-@cache
+@lru_cache(STATEMENTS_KEPT)
 def many_sql(table: Table, number: int) -> str:
     """The rows (id, rev, body) with one of so many ids. Bindings: ids, now."""
     holes = ", ".join("?" * number)
@@ -172,7 +174,7 @@ def many_sql(table: Table, number: int) -> str:
     )
 
 
-@cache
+@lru_cache(STATEMENTS_KEPT)
 def present_principals_sql(table: Table, number: int) -> str:
     """For each of so many principals whether it may read anything at all."""
     one = f"EXISTS (SELECT 1 FROM {table.readers} WHERE principal = ?)"

@@ -37,6 +37,7 @@ from stratuslab.core.store.base import (
 from stratuslab.core.store.paging import cursor_text, selection
 from stratuslab.core.store.reading import readable, stored
 from stratuslab.core.store.sqlite.client import OwnerClient
+from stratuslab.core.store.sqlite.metrics import AMBIGUOUS
 from stratuslab.core.store.sqlite.reader import Reader, Row
 from stratuslab.core.store.sqlite.wire import Apply, Published, TakeNumbers
 from stratuslab.core.store.updating import update_document
@@ -223,6 +224,7 @@ class SqliteStore:
             done = await self._client.ask(Apply(self._client.next_number(), writes))
         except Ambiguous:
             revs = self._found_done(writes)
+            AMBIGUOUS.labels("no" if revs is None else "yes").inc()
             if revs is None:
                 raise
             return revs
