@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pycdlib
 import pytest
+from real_parts import require
 
 TOP = Path(__file__).resolve().parents[3]
 RECIPE = TOP / "cloud/guest-image"
@@ -30,7 +31,7 @@ AGENT_PORT = "org.stratuslab.guest.0"
 def image() -> Path:
     """The image, built if it is missing or older than its recipe."""
     if not Path("/usr/bin/apt-get").exists():
-        pytest.skip("the guest image is built from Debian or Ubuntu packages; there is no apt-get")
+        require("apt-get", "the guest image is built from Debian or Ubuntu packages")
     done = subprocess.run(
         [sys.executable, RECIPE / "build", "--output", IMAGE, "--cache", CACHE],
         capture_output=True,
@@ -59,7 +60,7 @@ class Key:
 @pytest.fixture(scope="session")
 def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
     if not shutil.which("ssh-keygen"):
-        pytest.skip("ssh-keygen is missing; run: sudo apt-get install openssh-client")
+        require("ssh-keygen", "run: apt-get install openssh-client")
     private = tmp_path_factory.mktemp("key") / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", private], check=True)
     return Key(private, private.with_suffix(".pub").read_text().strip())
@@ -166,7 +167,7 @@ def start_guest(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     `network` is true (QEMU's user network), false (no card) or "silent" (nobody answers).
     """
     if not shutil.which("qemu-system-x86_64"):
-        pytest.skip("QEMU is missing; run: sudo apt-get install qemu-system-x86")
+        require("QEMU", "run: apt-get install qemu-system-x86")
     with contextlib.ExitStack() as running:
 
         def start(
