@@ -45,6 +45,15 @@ async def test_an_idle_owner_removes_what_has_expired(
         assert sorted(each.id for each in changes) == ["1", "2", "3", "4"]
 
 
+async def test_an_owner_finds_what_expired_while_none_was_there(tmp_path: Path) -> None:
+    async with SqliteOwner(tmp_path), SqliteStore(tmp_path) as store:
+        await store.insert(paper("a"), ttl_seconds=0.01)
+    await asyncio.sleep(0.02)
+    async with SqliteOwner(tmp_path), SqliteStore(tmp_path) as store:
+        await store.insert(paper("b"))
+        assert rows(tmp_path, "kind_test_paper") == 1
+
+
 async def test_a_clock_decides_over_life_and_death_in_memory() -> None:
     time = 1000.0
     async with MemoryStore(clock=lambda: time) as store:

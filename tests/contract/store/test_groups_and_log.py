@@ -10,6 +10,7 @@ from contract.store.samples import NOTE, PAPER, Note, paper
 from eventually import eventually
 
 from stratuslab.core.contracts.messages import Event
+from stratuslab.core.documents.codec import MAX_DOCUMENT_BYTES
 from stratuslab.core.errors import AlreadyExists, Conflict, InvalidRequest, NotFound
 from stratuslab.core.store.base import (
     MAX_ATOMIC_WRITES,
@@ -92,6 +93,13 @@ async def test_an_empty_group_is_nothing_and_a_huge_one_is_refused(store: Store)
     with pytest.raises(InvalidRequest, match="32"):
         await store.atomic([Insert(Note(id=str(n))) for n in range(MAX_ATOMIC_WRITES + 1)])
     await store.atomic([Insert(Note(id=str(n))) for n in range(MAX_ATOMIC_WRITES)])
+
+
+async def test_the_largest_group_of_the_largest_documents_fits(store: Store) -> None:
+    text = "x" * (MAX_DOCUMENT_BYTES - 500)
+    ids = [f"{number:02}" for number in range(MAX_ATOMIC_WRITES)]
+    await store.atomic([Insert(Note(id=id, description=text)) for id in ids])
+    assert [each.document.id async for each in store.scan(NOTE)] == ids
 
 
 async def test_of_concurrent_groups_on_one_document_one_wins(open_another: OpenStore) -> None:
