@@ -1,4 +1,7 @@
-"""The first machine of a new cloud: made through CIMI like any other, shown by its own banner."""
+"""The first machine of a cloud: made through CIMI like any other, shown by its own banner.
+
+An earlier one is used again: started if it is stopped, waited for if it is being started.
+"""
 
 from __future__ import annotations
 
@@ -7,78 +10,88 @@ import os
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stratuslab.cloud.cimi import Cimi
-from stratuslab.cloud.images import bring_in, register
+from stratuslab.cloud.cimi import ACTIONS, Cimi
+from stratuslab.cloud.images import bring_in, newest, register
 from stratuslab.cloud.layout import DataFolder
-from stratuslab.core.errors import StratusLabError
+from stratuslab.core.errors import (
+    ConfigurationError,
+    PermanentError,
+    TransientError,
+    Unavailable,
+)
 
 NAME = "first"
 MEMORY_KIB = 128 * 1024
 PATIENCE_SECONDS = 180.0
+LOOK_SECONDS = 0.2
+SETTLE_SECONDS = 0.2
+"""After READY the guest writes the rest of its banner."""
 ADDRESS_SECONDS = 3.0
-READY = re.compile(r"STRATUSLAB READY name=(\S+) address=(\S+) ssh=(\S+)[^\n]*\n")
-ACTION_START = "http://schemas.dmtf.org/cimi/1/action/start"
+GREETING_SECONDS = 1.0
+
+READY = re.compile(r"STRATUSLAB READY name=(?P<name>\S+) address=\S+ ssh=(?P<ssh>\S+)[^\n]*\n")
+_GONE_WRONG = frozenset({"ERROR", "DELETING", "FAILED"})
 
 
 @dataclass(frozen=True)
 class FirstGuest:
-    """What is needed to make it."""
+    """What is needed to make it. `image`: a disk image; None takes the one brought in last."""
 
     cimi: str
     user: str
     password: str
     data: DataFolder
-    simulated: bool
-    image: Path | None
+    simulated: bool = False
+    image: Path | None = None
+    patience_seconds: float = PATIENCE_SECONDS
 
 
-async def show_first_guest(guest: FirstGuest, say: Callable[[str], None]) -> None:
-    """Makes the first machine, or finds it again, and shows its banner.
+@dataclass(frozen=True)
+class ShownGuest:
+    """A guest that runs: as CIMI shows it, and what it said itself."""
 
-    Raises StratusLabError with the reason when no banner appears in time.
+    machine: dict[str, Any]
+    banner: str
+    seconds: float
+
+
+async def show_first_guest(guest: FirstGuest, progress: Callable[[str], None]) -> ShownGuest:
+    """Makes the first machine, or finds it again, and waits until it is ready.
+
+    Raises StratusLabError with the reason when it is not ready in time.
     """
     began = time.monotonic()
     async with Cimi(guest.cimi, guest.user, guest.password) as cimi:
         machine = await _existing(cimi)
         if machine is None:
-            say("Creating a first machine …")
+            progress("Making a first machine …")
             machine = await _create(cimi, guest)
-        id = str(machine["id"])
-        say(f"Waiting for the guest's own words on {id} …")
-        banner = await _banner(cimi, id)
-        machine = await _with_address(cimi, id)
-    say(_screen(machine, banner, guest, time.monotonic() - began))
+        progress("Waiting for the guest's own words …")
+        banner = await _banner(cimi, str(machine["id"]), guest, progress)
+        machine = await _with_address(cimi, str(machine["id"]))
+    return ShownGuest(machine, banner, time.monotonic() - began)
 
 
 async def _existing(cimi: Cimi) -> dict[str, Any] | None:
     """The first machine of an earlier run, started if it was stopped."""
-    for machine in await cimi.collection("machines"):
-        if machine.get("name") != NAME:
+    for machine in await cimi.named("machines", NAME):
+        if machine["state"] in _GONE_WRONG:
             continue
         for operation in machine.get("operations", []):
-            if operation["rel"] == ACTION_START:
-                await cimi.post(operation["href"], {"action": ACTION_START})
+            if operation["rel"] == f"{ACTIONS}start":
+                await cimi.post(operation["href"], {"action": f"{ACTIONS}start"})
         return machine
     return None
 
 
 async def _create(cimi: Cimi, guest: FirstGuest) -> dict[str, Any]:
-    if guest.simulated:
-        location = "simulated:tiny"
-    else:
-        if guest.image is None:
-            raise StratusLabError(
-                "There is no image for a first machine.",
-                hint="`make image` builds one; name it with --image.",
-            )
-        place = await bring_in(guest.image, guest.data.images)
-        location = place.as_uri()
+    location = "simulated:tiny" if guest.simulated else await _image(guest)
     image = await register(cimi, "tiny", location)
-    credential = await _credential(cimi, guest.data)
     body = {
         "name": NAME,
         "description": "The first machine of this cloud",
@@ -86,38 +99,45 @@ async def _create(cimi: Cimi, guest: FirstGuest) -> dict[str, Any]:
             "initialState": "STARTED",
             "machineConfig": {"cpu": 1, "memory": MEMORY_KIB},
             "machineImage": {"href": image},
-            "credential": {"href": credential},
+            "credential": {"href": await _credential(cimi, guest.data)},
         },
     }
     return await cimi.post("machines", body)
 
 
+async def _image(guest: FirstGuest) -> str:
+    if guest.image is not None:
+        return (await bring_in(guest.image, guest.data.images)).as_uri()
+    place = newest(guest.data.images)
+    if place is None:
+        raise ConfigurationError(
+            "There is no image for a first machine.",
+            hint="`make image` builds one; name it with --image.",
+        )
+    return place.as_uri()
+
+
 async def _credential(cimi: Cimi, data: DataFolder) -> str:
-    """The URI of a credential with this cloud's own ssh key, made if needed."""
-    for credential in await cimi.collection("credentials"):
-        if credential.get("name") == NAME:
+    """The URI of a credential with this cloud's own ssh key; both are made if needed."""
+    key = await asyncio.to_thread(public_key, data.ssh_key)
+    for credential in await cimi.named("credentials", NAME):
+        if str(credential.get("key", "")).split()[:2] == key.split()[:2]:
             return str(credential["id"])
-    public = await asyncio.to_thread(ssh_key, key_file(data))
-    body = {"name": NAME, "credentialTemplate": {"userName": "stratus", "key": public}}
+    body = {"name": NAME, "credentialTemplate": {"userName": "stratus", "key": key}}
     return str((await cimi.post("credentials", body))["id"])
 
 
-def key_file(data: DataFolder) -> Path:
-    """The private ssh key for first machines."""
-    return data.secrets / "ssh-key"
-
-
-def ssh_key(file: Path) -> str:
-    """The public key beside this private key; both are made if they are missing."""
+def public_key(file: Path) -> str:
+    """The public half of the ssh key in this file, which is made if it is missing."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     if file.exists():
         key = serialization.load_ssh_private_key(file.read_bytes(), password=None)
-        assert isinstance(key, Ed25519PrivateKey)
     else:
         key = Ed25519PrivateKey.generate()
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        draft = file.with_name(f".{file.name}.{os.getpid()}")
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "wb") as target:
             target.write(
                 key.private_bytes(
@@ -126,32 +146,82 @@ def ssh_key(file: Path) -> str:
                     serialization.NoEncryption(),
                 )
             )
+        draft.replace(file)
     public = key.public_key().public_bytes(
         serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     )
-    return public.decode() + " first-machine"
+    return f"{public.decode()} first-machine"
 
 
-async def _banner(cimi: Cimi, id: str) -> str:
-    """What the guest says when it is ready: from its READY line to the end of the log."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    log = ""
+async def _banner(cimi: Cimi, id: str, guest: FirstGuest, progress: Callable[[str], None]) -> str:
+    """What the guest says when it is ready: from its last READY line to the end of the log."""
+    end = time.monotonic() + guest.patience_seconds
+    log, trouble = "", ""
     while time.monotonic() < end:
-        machine = await cimi.get(id)
-        if machine["state"] == "ERROR":
-            raise StratusLabError(f"The machine failed: {_why(machine)}")
-        if machine["state"] == "STARTED":
-            log = await cimi.text(f"{id}/consoleLog")
-            found = list(READY.finditer(log))
-            if found:
-                await asyncio.sleep(0.2)
-                log = await cimi.text(f"{id}/consoleLog")
-                return log[list(READY.finditer(log))[-1].start() :].strip()
-        await asyncio.sleep(0.2)
-    tail = "\n".join(log.strip().splitlines()[-5:]) or "(the console is silent)"
-    raise StratusLabError(
-        f"The guest was not ready in {PATIENCE_SECONDS:g} s. Its console:\n{tail}"
+        with suppress(TransientError):
+            machine = await cimi.get(id)
+            trouble = await _trouble(cimi, machine)
+            log = await cimi.console(id)
+            ready = _last_ready(log)
+            if ready is not None and await _is_up(machine, ready, simulated=guest.simulated):
+                await asyncio.sleep(SETTLE_SECONDS)
+                log = await cimi.console(id) or log
+                return log[(_last_ready(log) or ready).start() :].strip()
+            if machine["state"] == "STARTED" and ready is None:
+                progress("The machine is started; waiting for the guest's own words …")
+        await asyncio.sleep(LOOK_SECONDS)
+    tail = "\n".join(f"    | {line}" for line in log.strip().splitlines()[-8:])
+    raise Unavailable(
+        f"The guest was not ready within {guest.patience_seconds:g} s. {trouble}".strip(),
+        hint=f"The end of its console:\n{tail}" if tail else f"Its console {id} is silent.",
     )
+
+
+def _last_ready(log: str) -> re.Match[str] | None:
+    return next(reversed(list(READY.finditer(log))), None)
+
+
+async def _is_up(machine: dict[str, Any], ready: re.Match[str], *, simulated: bool) -> bool:
+    """Whether this boot is meant, and not an earlier one that the log shows as well: a guest
+    with ssh must greet there."""
+    if machine["state"] != "STARTED":
+        return False
+    if simulated or ready["ssh"] != "yes":
+        return True
+    for address in machine.get("addresses", []):
+        if address.get("sshHost"):
+            return await _greets(address["sshHost"], address.get("sshPort", 22))
+    return False
+
+
+async def _greets(host: str, port: int) -> bool:
+    """Whether an ssh server answers there."""
+    try:
+        async with asyncio.timeout(GREETING_SECONDS):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                return (await reader.read(4)) == b"SSH-"
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False
+
+
+async def _trouble(cimi: Cimi, machine: dict[str, Any]) -> str:
+    """What is known to be in the way. Raises PermanentError when it will stay so."""
+    reasons = [str(each.get("message", "")) for each in machine.get("conditions", [])]
+    if job := machine.get("job"):
+        state = await cimi.get(job["href"])
+        if state["state"] == "FAILED":
+            reasons.insert(0, str(state.get("statusMessage", "")))
+            raise PermanentError(f"The machine could not be started: {_joined(reasons)}")
+    if machine["state"] in _GONE_WRONG:
+        raise PermanentError(f"The machine is in the state {machine['state']}: {_joined(reasons)}")
+    return _joined(reasons)
+
+
+def _joined(reasons: list[str]) -> str:
+    return " ".join(each for each in reasons if each)
 
 
 async def _with_address(cimi: Cimi, id: str) -> dict[str, Any]:
@@ -162,35 +232,4 @@ async def _with_address(cimi: Cimi, id: str) -> dict[str, Any]:
         known = any(address.get("ip") for address in machine.get("addresses", []))
         if known or time.monotonic() > end:
             return machine
-        await asyncio.sleep(0.1)
-
-
-def _why(machine: dict[str, Any]) -> str:
-    conditions = machine.get("conditions", [])
-    return "; ".join(str(each.get("message")) for each in conditions) or "no reason is known"
-
-
-def _screen(machine: dict[str, Any], banner: str, guest: FirstGuest, seconds: float) -> str:
-    lines = "\n".join(f"    | {line.rstrip()}" for line in banner.splitlines() if line.strip())
-    text = f"""
-{lines}
-
-  The first machine runs ({seconds:.1f} s): {machine["id"]}
-"""
-    for address in machine.get("addresses", []):
-        if address.get("ip"):
-            text += f"    address    {address['ip']}\n"
-        if address.get("sshHost") and not guest.simulated:
-            text += (
-                f"    log in     ssh -i {key_file(guest.data)} -p {address['sshPort']} "
-                f"stratus@{address['sshHost']}\n"
-            )
-    login = f'"admin:$(cat {guest.data.password_file})"'
-    return (
-        text
-        + f"""
-  Try    curl -u {login} {machine["id"]}
-         curl -u {login} {machine["id"]}/consoleLog
-         curl -u {login} -X POST {machine["id"]}/stop
-"""
-    )
+        await asyncio.sleep(LOOK_SECONDS)

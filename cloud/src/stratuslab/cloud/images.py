@@ -1,52 +1,56 @@
-"""Brings disk images into the cloud: copied, checked, then registered through CIMI."""
+"""Brings disk images into the cloud: checked, copied, then registered through CIMI."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import shutil
+import secrets
 from pathlib import Path
 
 import aiofiles
-import msgspec
 
 from stratuslab.cloud.cimi import Cimi
-from stratuslab.core.errors import ConfigurationError, StratusLabError
+from stratuslab.core.errors import ConfigurationError
+from stratuslab.vm_controller.drivers.image_check import ImageChecker
 
 CHUNK_BYTES = 1024 * 1024
-CHECK_SECONDS = 60.0
 
 
-async def bring_in(file: Path, folder: Path) -> Path:
-    """Copies the file into the image folder under its checksum; an equal one is kept.
+async def bring_in(file: Path, folder: Path, *, sha256: str = "") -> Path:
+    """Copies the file into the image folder, under a name with its checksum; one that is there
+    already is kept. `sha256`: what the checksum has to be, if known.
 
-    Raises ConfigurationError when it is no self-contained disk image, or there is no room.
+    Raises DomainRejected when QEMU cannot use it alone, ConfigurationError when it cannot be
+    read or copied, or is not what the checksum says.
     """
-    await _check(file)
-    draft = folder / f".{file.name}.new"
-    digest = hashlib.sha256()
+    if not file.is_file():
+        raise ConfigurationError(
+            f"There is no image {file}.", hint="`make image` builds a small one."
+        )
+    await ImageChecker([file.parent]).check(str(file.resolve()))
+    draft = folder / f".{file.name}.{secrets.token_hex(4)}.new"
     try:
-        async with aiofiles.open(file, "rb") as source, aiofiles.open(draft, "wb") as target:
-            while chunk := await source.read(CHUNK_BYTES):
-                digest.update(chunk)
-                await target.write(chunk)
-        place = folder / f"{file.stem}-{digest.hexdigest()[:16]}{file.suffix}"
-        if place.exists():
-            draft.unlink()
-        else:
+        found = await _copy(file, draft)
+        if sha256 and found != sha256.lower():
+            raise ConfigurationError(
+                f"The image {file} has the SHA-256 {found}, not {sha256}.",
+                hint="It is another one, or damaged: fetch it again.",
+            )
+        place = folder / f"{file.stem}-{found[:16]}{file.suffix}"
+        if not place.exists():
             draft.replace(place)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise ConfigurationError(
-            f"The image {file} cannot be copied: {error.strerror}.",
-            hint="Is it readable, and is there room in the data folder?",
+            f"The image {file} cannot be copied into {folder}: {error.strerror}.",
+            hint="Is it readable, and is there room?",
         ) from error
+    finally:
+        draft.unlink(missing_ok=True)
     return place
 
 
 async def register(cimi: Cimi, name: str, location: str) -> str:
-    """The URI of a machine image with this location; made if there is none."""
-    for image in await cimi.collection("machineImages"):
+    """The URI of a machine image with this name and location; made if there is none."""
+    for image in await cimi.named("machineImages", name):
         if image.get("imageLocation") == location:
             return str(image["id"])
     body = {"name": name, "type": "IMAGE", "imageLocation": location}
@@ -54,37 +58,19 @@ async def register(cimi: Cimi, name: str, location: str) -> str:
     return str(created["id"])
 
 
-async def _check(file: Path) -> None:
-    """An image must not lead QEMU to other files of this host."""
-    program = shutil.which("qemu-img")
-    if not file.is_file():
-        raise ConfigurationError(
-            f"There is no image {file}.", hint="`make image` builds a small one."
-        )
-    if program is None:
-        raise ConfigurationError(
-            "qemu-img is missing.", hint="apt-get install qemu-utils, or see `stratuslab doctor`."
-        )
-    process = await asyncio.create_subprocess_exec(
-        program,
-        "info",
-        "--output=json",
-        str(file),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            out, err = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        raise StratusLabError(f"qemu-img did not answer about {file}.") from None
-    if process.returncode != 0:
-        raise ConfigurationError(f"{file} is no disk image: {err.decode().strip()}.")
-    info = msgspec.json.decode(out, type=dict[str, object])
-    if info.get("backing-filename") or "data-file" in str(info.get("format-specific", "")):
-        raise ConfigurationError(
-            f"{file} refers to other files and cannot be brought in.",
-            hint="Flatten it first: qemu-img convert -O qcow2 IMAGE FLAT.qcow2",
-        )
+def newest(folder: Path) -> Path | None:
+    """The image that was brought in last."""
+    images = [file for file in folder.glob("[!.]*") if file.is_file()]
+    return max(images, key=lambda file: file.stat().st_mtime, default=None)
+
+
+async def _copy(source: Path, target: Path) -> str:
+    """Copies as a stream; the SHA-256 of what was copied. QEMU may read it when it is there."""
+    digest = hashlib.sha256()
+    async with aiofiles.open(source, "rb") as reading, aiofiles.open(target, "wb") as writing:
+        while chunk := await reading.read(CHUNK_BYTES):
+            digest.update(chunk)
+            await writing.write(chunk)
+        await writing.flush()
+    target.chmod(0o644)
+    return digest.hexdigest()

@@ -1,4 +1,7 @@
-"""The data folder of a cloud: one place for everything, private to its owner. Pure paths."""
+"""The data folder of a cloud: one place for everything, private to its owner.
+
+Owns its layout and rights. Starts nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stratuslab.core.errors import ConfigurationError
+from stratuslab.core.service.listen import LONGEST_SOCKET_PATH
 
 DEFAULT_DATA = Path("data")
-LONGEST_PATH = 70
-"""Bytes; unix sockets below it must stay within the kernel's limit of 107."""
+FOLDERS = ("run", "logs", "secrets", "images", "store", "nats", "hosts")
+PRIVATE = 0o700
+PASSABLE = 0o711
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,21 @@ class DataFolder:
         return self.secrets / "admin-password"
 
     @property
+    def vault_key(self) -> Path:
+        """The key that encrypts the cloud's secrets."""
+        return self.secrets / "vault.key"
+
+    @property
+    def ssh_key(self) -> Path:
+        """The private key that opens first machines."""
+        return self.secrets / "ssh-key"
+
+    @property
+    def supervisor_log(self) -> Path:
+        """What a supervisor in the background says."""
+        return self.logs / "supervisor.log"
+
+    @property
     def cimi_socket(self) -> Path:
         """Where the front listens behind the front door."""
         return self.run / "cimi-api.sock"
@@ -83,29 +103,29 @@ class DataFolder:
         return self.secrets / f"bus-{process}.json"
 
     def prepare(self) -> None:
-        """Makes the folders. Raises ConfigurationError in one sentence."""
-        if len(str(self.path).encode()) > LONGEST_PATH:
+        """Makes the folders, private to their owner. Raises ConfigurationError."""
+        longest = LONGEST_SOCKET_PATH - len(str(self.cimi_socket.relative_to(self.path))) - 1
+        if len(str(self.path).encode()) > longest:
             raise ConfigurationError(
-                f"The path of the data folder {self.path} is longer than {LONGEST_PATH} bytes.",
+                f"The path of the data folder {self.path} is longer than {longest} bytes, and "
+                "sockets in it could not be reached.",
                 hint="Choose a shorter one with --data.",
             )
         try:
-            for folder in (
-                self.path,
-                self.run,
-                self.logs,
-                self.secrets,
-                self.images,
-                self.store,
-                self.nats,
-                self.hosts,
-            ):
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in (self.path, *(self.path / name for name in FOLDERS)):
+                folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
+                folder.chmod(PRIVATE)
             probe = self.run / ".writable"
-            probe.write_text("yes\n")
+            probe.write_bytes(b"x" * 65536)
             probe.unlink()
         except OSError as error:
             raise ConfigurationError(
                 f"The data folder {self.path} cannot be used: {error.strerror}.",
                 hint="Choose another one with --data, or free some space.",
             ) from error
+
+    def let_others_pass(self) -> None:
+        """Lets QEMU through to disks and images where it runs as a user of its own: it may go
+        through these folders to a file it knows, and still not list or read anything else."""
+        for folder in (self.path, self.hosts, self.images):
+            folder.chmod(PASSABLE)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from pathlib import Path
+from datetime import datetime
 
 import msgspec
 
+from stratuslab.cloud.folder_lock import holder_of
 from stratuslab.cloud.layout import DataFolder
 
 
@@ -16,18 +15,21 @@ class ProcessStatus(msgspec.Struct, kw_only=True):
 
     name: str
     pid: int | None = None
-    started: float = 0.0
-    """The process's start time as the kernel tells it: a pid alone may be somebody else's."""
     state: str = "starting"
-    restarts: int = 0
     ready: bool = False
-    ops_url: str = ""
-    log: str = ""
+    """It runs and says that it can do its work."""
+    restarts: int = 0
+    since: datetime | None = None
+    """When it was last started."""
     last_exit: int | None = None
+    """Exit status of its last life; minus the signal's number when it was killed."""
+    ops_url: str = ""
+    """Where its `/healthz`, `/readyz` and `/metrics` are."""
+    log: str = ""
 
 
 class CloudStatus(msgspec.Struct, kw_only=True):
-    """The whole cloud."""
+    """The whole cloud. `state`: starting, running, stopping, stopped, failed, unsupervised."""
 
     url: str
     cimi: str
@@ -36,14 +38,16 @@ class CloudStatus(msgspec.Struct, kw_only=True):
     hypervisor: str
     data: str
     pid: int
+    """The supervisor's."""
+    machines: str = ""
+    """What runs machines here, and why that, for people."""
     state: str = "starting"
-    """starting, running, stopping, stopped, failed"""
     message: str = ""
     processes: list[ProcessStatus] = []
 
 
 def write(data: DataFolder, status: CloudStatus) -> None:
-    """Replaces the status file atomically."""
+    """Replaces the status file atomically. Raises OSError."""
     draft = data.status.with_suffix(".new")
     draft.write_bytes(msgspec.json.format(msgspec.json.encode(status)))
     draft.replace(data.status)
@@ -57,38 +61,6 @@ def read(data: DataFolder) -> CloudStatus | None:
         return None
 
 
-def is_supervised(data: DataFolder) -> bool:
-    """Whether a supervisor holds the lock of this data folder."""
-    try:
-        with data.lock.open("r+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return True
-    except FileNotFoundError:
-        pass
-    return False
-
-
-def start_time(pid: int) -> float:
-    """When the kernel started this process, in its own ticks; 0 when there is none."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (OSError, IndexError):
-        return 0.0
-    return 0.0 if fields[0] == "Z" else float(fields[19])
-
-
-def alive(process: ProcessStatus) -> bool:
-    """Whether this very process still lives."""
-    return process.pid is not None and start_time(process.pid) == process.started > 0
-
-
-def signal_process(process: ProcessStatus, number: int) -> None:
-    """Sends a signal to this very process, if it still lives."""
-    if alive(process):
-        assert process.pid is not None
-        try:
-            os.kill(process.pid, number)
-        except ProcessLookupError:
-            return
+def supervisor_of(data: DataFolder) -> int | None:
+    """The pid of the living supervisor of this data folder, None when there is none."""
+    return holder_of(data.lock)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 from pathlib import Path
 
-from stratuslab.cloud import status as status_file
+from stratuslab.cloud import status
 from stratuslab.cloud.layout import DEFAULT_DATA, DataFolder
 from stratuslab.cloud.status import CloudStatus
 from stratuslab.core.errors import ConfigurationError
+
+DEFAULT_PORT = 8400
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -25,15 +29,42 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 def data_folder(arguments: argparse.Namespace) -> DataFolder:
     """The folder meant by `--data`."""
     path: Path = arguments.data
-    return DataFolder(path.absolute())
+    return DataFolder(path.resolve())
+
+
+def port_number(text: str) -> int:
+    """The type of an option that takes a port."""
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; it must be 1 to 65535")
+    return int(text)
+
+
+def positive_number(text: str) -> int:
+    """The type of an option that takes a count."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1")
+    return int(text)
 
 
 def running_cloud(arguments: argparse.Namespace) -> CloudStatus:
     """The cloud that runs in the data folder. Raises ConfigurationError when none does."""
     data = data_folder(arguments)
-    known = status_file.read(data)
-    if known is None or not status_file.is_supervised(data):
+    known = status.read(data)
+    if known is None or status.supervisor_of(data) is None:
         raise ConfigurationError(
-            f"No cloud runs in {data.path}.", hint="`stratuslab up` starts one."
+            f"No cloud runs in {data.path}.", hint="`stratuslab up` starts one; see --data."
         )
     return known
+
+
+def typed(command: str, data: DataFolder) -> str:
+    """A command of ours as one would type it here, for this data folder."""
+    if data.path == DEFAULT_DATA.resolve():
+        return command
+    return f"{command} --data {shlex.quote(short(data.path))}"
+
+
+def short(path: Path) -> str:
+    """The path as one would type it from here."""
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)

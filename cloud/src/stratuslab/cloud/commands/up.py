@@ -5,27 +5,43 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-import subprocess
-import sys
-import time
+from collections.abc import Awaitable
+from datetime import datetime
 from pathlib import Path
 
-from stratuslab.cloud import status as status_file
-from stratuslab.cloud.commands.common import add_data, data_folder
+from stratuslab.cloud.background import start_in_background
+from stratuslab.cloud.commands.common import (
+    DEFAULT_PORT,
+    add_data,
+    data_folder,
+    port_number,
+    positive_number,
+    short,
+    typed,
+)
 from stratuslab.cloud.first_guest import FirstGuest, show_first_guest
-from stratuslab.cloud.layout import DataFolder
-from stratuslab.cloud.supervisor import Options, RunningCloud, cloud, set_state
-from stratuslab.core.errors import ConfigurationError, StratusLabError
+from stratuslab.cloud.planning import Wanted
+from stratuslab.cloud.screens import cloud_screen, guest_screen
+from stratuslab.cloud.status import CloudStatus
+from stratuslab.cloud.supervisor import RunningCloud, cloud
+from stratuslab.cloud.terminal import Terminal
+from stratuslab.core.errors import StratusLabError
 
-DETACHED_SECONDS = 90.0
+INTERRUPTED = 130
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
+    parser.set_defaults(refuse=parser.error)
     add_data(parser)
-    parser.add_argument("--port", type=int, default=8400, help="port (default: %(default)s)")
     parser.add_argument(
-        "--listen", default="127.0.0.1", metavar="ADDRESS", help="address (default: %(default)s)"
+        "--port", type=port_number, default=DEFAULT_PORT, help="port (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--listen",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address; without TLS only loopback is sensible (default: %(default)s)",
     )
     parser.add_argument(
         "--hypervisor",
@@ -34,165 +50,175 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="what runs the machines (default: %(default)s)",
     )
     parser.add_argument(
-        "--hosts", type=int, default=1, metavar="N", help="how many hosts to simulate"
+        "--hosts",
+        type=positive_number,
+        default=1,
+        metavar="N",
+        help="how many hosts to simulate (default: %(default)s)",
     )
     parser.add_argument("--detach", action="store_true", help="leave it in the background")
     parser.add_argument(
-        "--guest", action="store_true", help="start a first machine and show its banner"
+        "--guest", action="store_true", help="start a first machine and show its own banner"
     )
     parser.add_argument(
-        "--image", type=Path, metavar="FILE", help="disk image for the first machine (qcow2)"
+        "--image",
+        type=Path,
+        metavar="FILE",
+        help="disk image for the first machine (default: the one brought in last)",
     )
     parser.add_argument(
         "--once", action="store_true", help="with --guest: stop after the banner, for scripts"
     )
+    parser.add_argument("--background", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command."""
-    if arguments.hosts < 1 or not 0 < arguments.port < 65536:
-        raise ConfigurationError("--hosts must be at least 1 and --port between 1 and 65535.")
+    if arguments.once and not arguments.guest:
+        arguments.refuse("--once needs --guest")
+    if arguments.once and arguments.detach:
+        arguments.refuse("--once and --detach exclude each other")
+    terminal = Terminal()
+    up = Up(arguments, terminal)
     if arguments.detach:
-        return _detach(arguments)
-    return asyncio.run(_foreground(arguments))
-
-
-async def _foreground(arguments: argparse.Namespace) -> int:
-    data = data_folder(arguments)
-    options = Options(
-        data=data,
-        listen=f"{arguments.listen}:{arguments.port}",
-        hypervisor=arguments.hypervisor,
-        hosts=arguments.hosts,
-    )
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    first_start = not data.password_file.exists()
-    say(f"Starting a cloud in {data.path} …")
+        return up.in_background()
     try:
-        async with cloud(options) as running:
-            return await _run(running, data, arguments, stopping, first_start=first_start)
+        return asyncio.run(up.in_foreground())
     except BaseExceptionGroup as group:
         raise _first(group) from None
 
 
-async def _run(
-    running: RunningCloud,
-    data: DataFolder,
-    arguments: argparse.Namespace,
-    stopping: asyncio.Event,
-    *,
-    first_start: bool,
-) -> int:
-    work = asyncio.create_task(_work(running, data, arguments, first_start=first_start))
-    stop = asyncio.create_task(stopping.wait())
-    code = 0
-    try:
-        await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            code = work.result()
-            if not (arguments.guest and arguments.once):
-                say(
-                    "Ctrl-C stops it."
-                    if sys.stdout.isatty()
-                    else f"`stratuslab down --data {data.path}` stops it."
-                )
-                await stop
-    except StratusLabError as error:
-        set_state(running, data, "failed", str(error))
-        raise
-    finally:
-        for task in (work, stop):
-            task.cancel()
-        await asyncio.gather(work, stop, return_exceptions=True)
-    say("Stopping …")
-    return code
+class Up:
+    """One run of the command."""
 
+    def __init__(self, arguments: argparse.Namespace, terminal: Terminal) -> None:
+        self._arguments = arguments
+        self._terminal = terminal
+        self._data = data_folder(arguments)
+        self._first_start = not self._data.password_file.exists()
 
-async def _work(
-    running: RunningCloud, data: DataFolder, arguments: argparse.Namespace, *, first_start: bool
-) -> int:
-    await running.until_ready()
-    set_state(running, data, "running")
-    say(screen(running, data, first_start=first_start))
-    if arguments.guest:
-        guest = FirstGuest(
-            cimi=running.status.cimi,
-            user=running.status.user,
-            password=data.password_file.read_text().strip(),
-            data=data,
-            simulated=running.choice.hypervisor == "simulated",
-            image=arguments.image,
+    def in_background(self) -> int:
+        """Starts it there; the first machine is waited for here."""
+        given = self._arguments
+        self._say_start()
+        status = start_in_background(
+            self._data,
+            [
+                *("up", "--background", "--data", str(self._data.path)),
+                *("--port", str(given.port), "--listen", given.listen),
+                *("--hypervisor", given.hypervisor, "--hosts", str(given.hosts)),
+            ],
+            self._show_waiting,
         )
-        await show_first_guest(guest, say)
-    return 0
+        self._show_cloud(status)
+        if given.guest:
+            asyncio.run(self._show_guest(status))
+        self._terminal.line(f"`{typed('stratuslab down', self._data)}` stops it.")
+        return 0
 
-
-def screen(running: RunningCloud, data: DataFolder, *, first_start: bool) -> str:
-    """What the operator sees once everything runs."""
-    status = running.status
-    password = f"   (it is {data.password_file.read_text().strip()})" if first_start else ""
-    return f"""
-  The cloud is up.
-
-    address    {status.cimi}
-    user       {status.user}
-    password   in {status.password_file}{password}
-    machines   {running.choice.hypervisor}: {running.choice.why}
-    logs       {data.logs}
-
-  Try    curl -u "admin:$(cat {status.password_file})" {status.cimi}/machines
-         stratuslab status --data {data.path}
-"""
-
-
-def _detach(arguments: argparse.Namespace) -> int:
-    """Starts the same command in the background and waits until it is up."""
-    data = data_folder(arguments)
-    data.prepare()
-    if status_file.is_supervised(data):
-        raise ConfigurationError(
-            f"A cloud already runs in {data.path}.", hint="`stratuslab status` shows it."
+    async def in_foreground(self) -> int:
+        """Runs it until it is told to stop. Raises StratusLabError, perhaps in a group."""
+        given = self._arguments
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, stopping.set)
+        self._say_start()
+        wanted = Wanted(
+            data=self._data,
+            address=given.listen,
+            port=given.port,
+            hypervisor=given.hypervisor,
+            hosts=given.hosts,
         )
-    data.status.unlink(missing_ok=True) if not _leftovers(data) else None
-    command = [sys.executable, "-m", "stratuslab.cloud", *_without_detach(sys.argv[1:])]
-    log_path = data.logs / "supervisor.log"
-    with log_path.open("ab") as log:
-        begin = log.tell()
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
-    end = time.monotonic() + DETACHED_SECONDS
-    while time.monotonic() < end:
-        known = status_file.read(data)
-        if known is not None and known.pid == process.pid and known.state == "running":
-            with log_path.open("rb") as log:
-                log.seek(begin)
-                print(log.read().decode(errors="replace").rstrip())
+        async with cloud(wanted, self._tell) as running:
+            try:
+                return await self._until_stopped(running, stopping)
+            except StratusLabError as error:
+                running.set_state("failed", str(error))
+                raise
+            finally:
+                self._terminal.progress("Stopping …")
+
+    async def _until_stopped(self, running: RunningCloud, stopping: asyncio.Event) -> int:
+        code = await _unless(stopping, self._bring_up(running))
+        if code is None:
+            self._terminal.line("Interrupted before everything was up.")
+            return INTERRUPTED
+        if not self._arguments.once:
+            how = (
+                "Ctrl-C"
+                if self._terminal.interactive
+                else f"`{typed('stratuslab down', self._data)}`"
+            )
+            self._terminal.line(f"{how} stops it.")
+            await stopping.wait()
+        return code
+
+    async def _bring_up(self, running: RunningCloud) -> int:
+        """The exit code. A first machine that does not come up leaves the cloud as it is, to be
+        looked at, unless the cloud was started for it alone."""
+        await running.until_ready(self._show_waiting)
+        running.set_state("running")
+        self._show_cloud(running.status)
+        if not self._arguments.guest:
             return 0
-        if process.poll() is not None:
-            break
-        time.sleep(0.05)
-    with log_path.open("rb") as log:
-        log.seek(begin)
-        words = log.read().decode(errors="replace").strip().splitlines()
-    raise ConfigurationError(words[-1] if words else f"It did not start; see {log_path}.")
+        try:
+            await self._show_guest(running.status)
+        except StratusLabError as error:
+            if self._arguments.once:
+                raise
+            self._terminal.line(f"There is no first machine: {error}")
+            return 1
+        return 0
+
+    async def _show_guest(self, status: CloudStatus) -> None:
+        guest = FirstGuest(
+            cimi=status.cimi,
+            user=status.user,
+            password=self._password(),
+            data=self._data,
+            simulated=status.hypervisor == "simulated",
+            image=self._arguments.image,
+        )
+        shown = await show_first_guest(guest, self._terminal.progress)
+        self._terminal.line(
+            guest_screen(shown, self._data, self._terminal, simulated=guest.simulated)
+        )
+
+    def _show_cloud(self, status: CloudStatus) -> None:
+        # A supervisor in the background writes into a log, where passwords have no place.
+        show_password = self._first_start and not self._arguments.background
+        password = self._password() if show_password else ""
+        self._terminal.line(cloud_screen(status, self._data, self._terminal, password=password))
+
+    def _show_waiting(self, names: list[str]) -> None:
+        if self._terminal.interactive and names:
+            self._terminal.progress(f"Waiting for {', '.join(names)} …")
+
+    def _password(self) -> str:
+        return self._data.password_file.read_text().strip()
+
+    def _say_start(self) -> None:
+        self._terminal.progress(f"Starting a cloud in {short(self._data.path)} …")
+
+    def _tell(self, text: str) -> None:
+        if self._arguments.background:
+            text = f"{datetime.now().astimezone().isoformat(timespec='seconds')} {text}"
+        self._terminal.line(text)
 
 
-def _leftovers(data: DataFolder) -> bool:
-    known = status_file.read(data)
-    return known is not None and any(status_file.alive(each) for each in known.processes)
-
-
-def _without_detach(arguments: list[str]) -> list[str]:
-    return [each for each in arguments if each != "--detach"]
-
-
-def say(text: str) -> None:
-    """One piece for the operator, at once."""
-    print(text, flush=True)
+async def _unless(stopping: asyncio.Event, work: Awaitable[int]) -> int | None:
+    """The result of the work; None when the order to stop came first."""
+    working = asyncio.ensure_future(work)
+    stop = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({working, stop}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        for task in (working, stop):
+            task.cancel()
+        await asyncio.gather(working, stop, return_exceptions=True)
 
 
 def _first(error: BaseException) -> BaseException:
