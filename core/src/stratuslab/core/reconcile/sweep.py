@@ -35,17 +35,24 @@ def shard_of(key: str, shards: int) -> int:
 
 @asynccontextmanager
 async def duty(
-    store: Store, name: str, holder: str, *, every_seconds: float, longest_seconds: float = 60.0
+    store: Store,
+    name: str,
+    holder: str,
+    *,
+    every_seconds: float,
+    longest_seconds: float = 60.0,
+    early: bool = False,
 ) -> AsyncIterator[bool]:
     """A periodic duty that one process in the cloud does at a time.
 
     Yields whether it is this process's turn now; after the block the duty rests `every_seconds`.
+    `early`: also while it rests, because this process has only just begun to hear hints.
     """
     present = await store.find(LEASE, name)
     if present is not None:
         due, expires = present.document.due, present.document.expires
         busy = expires is not None and expires > now() and present.document.holder != holder
-        if busy or (due is not None and due > now()):
+        if busy or (due is not None and due > now() and not early):
             yield False
             return
     held = await leases.acquire(store, name, holder, ttl_seconds=longest_seconds)
@@ -81,9 +88,11 @@ class Sweep:
         self._holder = holder
         self._seconds_per_key = seconds_per_key
         self._now = asyncio.Event()
+        self._early = True
 
     def soon(self) -> None:
         """Begin the next pass at once: after a reconnect, say."""
+        self._early = True
         self._now.set()
 
     async def run(self) -> None:
@@ -112,10 +121,15 @@ class Sweep:
         for shard in random.sample(range(self._shards), self._shards):
             name = f"sweep/{self._name}/{shard}"
             async with duty(
-                self._store, name, self._holder, every_seconds=self._every_seconds * 0.9
+                self._store,
+                name,
+                self._holder,
+                every_seconds=self._every_seconds * 0.9,
+                early=self._early,
             ) as mine:
                 if mine:
                     found += await self._pass(shard)
+        self._early = False
         return found
 
     async def _pass(self, shard: int | None) -> int:
