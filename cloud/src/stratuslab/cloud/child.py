@@ -150,12 +150,20 @@ class Child:
                     self.status.ops_url = self.program.ops_file.read_text().strip()
                     async with self._session.get(f"{self.status.ops_url}/readyz") as answer:
                         return answer.status == 200
-                if self.program.port is not None:
-                    _, writer = await asyncio.open_connection("127.0.0.1", self.program.port)
-                    writer.close()
+                await self._accepts()
         except (OSError, aiohttp.ClientError, ValueError):
             return False
         return True
+
+    async def _accepts(self) -> None:
+        """Raises OSError while nobody listens where the program should."""
+        program = self.program
+        if program.socket is not None:
+            _, writer = await asyncio.open_unix_connection(program.socket)
+            writer.close()
+        if program.port is not None:
+            _, writer = await asyncio.open_connection("127.0.0.1", program.port)
+            writer.close()
 
     def _set(self, state: str) -> None:
         self.status.state = state

@@ -9,11 +9,10 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stratuslab.cloud.edge.settings import EdgeSettings
 from stratuslab.cloud.hypervisors import (
-    SYSTEM_URI,
     Choice,
     Offer,
     choose,
@@ -30,6 +29,8 @@ from stratuslab.core.errors import ConfigurationError
 from stratuslab.core.security.vault import create_key_file
 from stratuslab.core.service.listen import ListenAddress
 from stratuslab.core.settings import load
+from stratuslab.vm_controller.drivers.libvirt.probe import KVM, domain_type
+from stratuslab.vm_controller.settings import AgentSettings
 
 OPERATOR = "operator"
 """The account of the operator's own commands on the bus."""
@@ -66,11 +67,10 @@ def plan_cloud(wanted: Wanted, environ: Mapping[str, str]) -> CloudPlan:
     edge = load(EdgeSettings, environ=environ).settings
     address = ListenAddress.parse(wanted.listen)
     require_free(address)
-    choice = _choice(wanted)
-    libvirt_uri, boot_id = _libvirt(data, choice)
+    choice = _choice(wanted, load(AgentSettings, environ=environ).settings)
     create_key_file(data.vault_key)
     bus_port = free_bus_port()
-    return CloudPlan(
+    plan = CloudPlan(
         data=data,
         listen=wanted.listen,
         url=_url(address, tls=bool(edge.tls_certificate_file)),
@@ -78,11 +78,10 @@ def plan_cloud(wanted: Wanted, environ: Mapping[str, str]) -> CloudPlan:
         bus_argv=prepare(data.nats, _bus_users(data), port=bus_port).argv,
         choice=choice,
         hosts=wanted.hosts,
-        libvirt_uri=libvirt_uri,
-        boot_id=boot_id,
         base=_base_environment(environ),
         settings={name: value for name, value in environ.items() if name.startswith("STRATUSLAB_")},
     )
+    return _with_libvirt(plan)
 
 
 def require_free(address: ListenAddress) -> None:
@@ -112,7 +111,7 @@ def free_bus_port() -> int:
     raise ConfigurationError("No free port was found for the bus.")
 
 
-def _choice(wanted: Wanted) -> Choice:
+def _choice(wanted: Wanted, agent: AgentSettings) -> Choice:
     if wanted.hypervisor == "simulated":
         return choose("simulated", Offer())
     data = wanted.data
@@ -124,18 +123,26 @@ def _choice(wanted: Wanted) -> Choice:
             f"This machine is one host; {wanted.hosts} hosts can only be simulated.",
             hint="Leave out --hosts, or add --hypervisor simulated.",
         )
+    if choice.hypervisor == "libvirt":
+        kvm = domain_type(agent.domain_type) == KVM
+        return replace(choice, why=f"{choice.why}, {'with KVM' if kvm else 'emulated'}")
     return choice
 
 
-def _libvirt(data: DataFolder, choice: Choice) -> tuple[str, str]:
-    """Where libvirt is, and the boot id of its guests if that is not the host's."""
-    if not choice.private:
-        return SYSTEM_URI, ""
+def _with_libvirt(plan: CloudPlan) -> CloudPlan:
+    """The plan with its libvirt: a private one in the data folder, if that was chosen."""
+    if not plan.choice.private:
+        return plan
     from stratuslab.vm_controller.private_libvirt import InstanceFolder
 
-    folder = InstanceFolder(data.libvirt)
+    folder = InstanceFolder(plan.data.libvirt)
     folder.prepare()
-    return folder.uri, folder.boot_id()
+    return replace(
+        plan,
+        libvirt_uri=folder.uri,
+        libvirt_socket=folder.run / "libvirt-sock",
+        boot_id=folder.boot_id(),
+    )
 
 
 def _bus_users(data: DataFolder) -> list[BusUser]:

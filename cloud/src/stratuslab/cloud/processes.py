@@ -58,6 +58,8 @@ class Program:
     """Into this file the process writes the address of its health."""
     port: int | None = None
     """Or: it is ready when this loopback port accepts."""
+    socket: Path | None = None
+    """Or: it is ready when this unix socket accepts."""
     stage: Stage = Stage.SERVICE
 
 
@@ -73,7 +75,10 @@ class CloudPlan:
     choice: Choice
     hosts: int = 1
     libvirt_uri: str = SYSTEM_URI
+    libvirt_socket: Path | None = None
+    """Of a private libvirt."""
     boot_id: str = ""
+    """Of a private libvirt's guests; else empty."""
     base: Mapping[str, str] = field(default_factory=dict)
     """The little of the operator's environment that every process gets."""
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -110,6 +115,7 @@ def _private_libvirt(plan: CloudPlan) -> Program:
         LIBVIRT,
         (*_private_libvirt_argv(plan.data.libvirt), "--stop-guests-at-exit"),
         {**plan.base, **marked(plan.data.path, LIBVIRT)},
+        socket=plan.libvirt_socket,
         stage=Stage.GROUND,
     )
 

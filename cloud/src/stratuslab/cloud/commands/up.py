@@ -133,12 +133,14 @@ class Up:
         )
         async with cloud(wanted, self._tell) as running:
             try:
-                return await self._until_stopped(running, stopping)
+                code = await self._until_stopped(running, stopping)
             except StratusLabError as error:
                 running.set_state("failed", str(error))
                 raise
             finally:
                 self._terminal.progress("Stopping …")
+        self._terminal.line("The cloud is down.")
+        return code
 
     async def _until_stopped(self, running: RunningCloud, stopping: asyncio.Event) -> int:
         code = await _unless(stopping, self._bring_up(running))

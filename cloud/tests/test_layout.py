@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from stratuslab.cloud.layout import DataFolder
+from stratuslab.core.errors import ConfigurationError
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_everything_is_private_whatever_it_was_before(tmp_path: Path) -> None:
+    data = DataFolder(tmp_path / "data")
+    data.secrets.mkdir(parents=True, mode=0o755)
+    data.prepare()
+    data.prepare()
+    folders = [data.path, *data.path.iterdir()]
+    assert {mode(folder) for folder in folders} == {0o700}
+    assert {folder.name for folder in data.path.iterdir()} == {
+        *("run", "logs", "secrets", "images", "store", "nats", "hosts")
+    }
+
+
+def test_others_may_pass_to_disks_only(tmp_path: Path) -> None:
+    data = DataFolder(tmp_path / "data")
+    data.prepare()
+    data.let_others_pass()
+    open_to_pass = {folder.name for folder in data.path.iterdir() if mode(folder) & 0o001}
+    assert open_to_pass == {"images", "hosts"}
+    assert mode(data.images) & 0o006 == 0
+
+
+def test_a_file_in_the_way_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+    with pytest.raises(ConfigurationError, match=r"data cannot be used: (File exists|Not a dir)"):
+        DataFolder(tmp_path / "data").prepare()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_is_not_ours_is_one_clear_line(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(ConfigurationError, match="Permission denied"):
+        DataFolder(tmp_path / "data").prepare()
+
+
+def test_a_path_too_long_for_sockets_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    data = DataFolder(tmp_path / ("x" * 100))
+    with pytest.raises(ConfigurationError, match="is longer than 89 bytes"):
+        data.prepare()
+    assert not data.path.exists()
+    longest = DataFolder(Path("/" + "x" * 88))
+    assert len(str(longest.cimi_socket)) <= 107
