@@ -35,6 +35,7 @@ from stratuslab.vm_controller.controller import HostIdentity, MachineController
 from stratuslab.vm_controller.drivers.base import HostFacts, Hypervisor
 from stratuslab.vm_controller.guest import GuestParts
 from stratuslab.vm_controller.host_memory import Fenced, HostMemory
+from stratuslab.vm_controller.lifecycle import differs
 from stratuslab.vm_controller.metrics import AGENT_FAILURES, QUARANTINED_DOMAINS
 
 log = structlog.get_logger()
@@ -126,7 +127,9 @@ class NodeAgent:
             group.create_task(self._watch_hypervisor(), name="agent-events")
             group.create_task(self._machines.run(controller.reconcile), name="agent-machines")
             group.create_task(unsettled.run(), name="agent-sweep")
-            group.create_task(self._inspect_for_ever(identity.cloud_id), name="agent-inspection")
+            group.create_task(
+                self._inspect_for_ever(identity.cloud_id, facts.boot_id), name="agent-inspection"
+            )
             group.create_task(self._beat_for_ever(facts), name="agent-heartbeat")
             group.create_task(self._announce_freed(), name="agent-freed")
             self.ready.set()
@@ -269,29 +272,33 @@ class NodeAgent:
             if after is None:
                 return
 
-    async def _inspect_for_ever(self, cloud_id: str) -> None:
+    async def _inspect_for_ever(self, cloud_id: str, boot_id: str) -> None:
         """Compares the host's domains with the documents, both ways."""
         while True:
             try:
-                await self._inspect(cloud_id)
+                await self._inspect(cloud_id, boot_id)
             except StratusLabError as error:
                 log.warning("agent.inspection-failed", host=self.host, error=str(error))
             await asyncio.sleep(
                 self._options.inspection_seconds * random.uniform(0.8, 1.2)  # noqa: S311
             )
 
-    async def _inspect(self, cloud_id: str) -> None:
+    async def _inspect(self, cloud_id: str, boot_id: str) -> None:
         domains = {domain.id: domain for domain in await self._hypervisor.list_domains()}
         known: set[str] = set()
-        ids = list(domains)
-        for start in range(0, len(ids), MAX_PAGE):
-            documents = await self._store.get_many(MACHINE, ids[start : start + MAX_PAGE])
-            known |= {
-                id
-                for id, stored in documents.items()
-                if stored.document.assignment.host == self.host
-            }
-        await self._wake_all()
+        after: str | None = None
+        while True:
+            query = Query(MACHINE, {"host": self.host}, after=after, limit=MAX_PAGE)
+            page = await self._store.list(query)
+            for stored in page.items:
+                machine = stored.document
+                known.add(machine.id)
+                if differs(machine, domains.get(machine.id), cloud_id=cloud_id, boot_id=boot_id):
+                    self._machines.wake(machine.id)
+            after = page.next
+            if after is None:
+                break
+            await asyncio.sleep(0)
         quarantined = [
             QuarantinedDomain(
                 id=domain.id,
@@ -302,7 +309,9 @@ class NodeAgent:
             for domain in domains.values()
             if domain.id not in known
             and domain.mark is not None
-            and (domain.mark.cloud_id == cloud_id)
+            and domain.mark.cloud_id == cloud_id
+            # It may have been deleted, domain and document, while we were looking.
+            and await self._hypervisor.find(domain.id) is not None
         ]
         QUARANTINED_DOMAINS.labels(self.host).set(len(quarantined))
 

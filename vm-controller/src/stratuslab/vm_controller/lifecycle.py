@@ -228,3 +228,11 @@ def recorded(machine: Machine, domain: Domain | None) -> SettledState:
     settled = machine.status.observed_generation >= machine.generation
     failed = machine.status.state is SettledState.ERROR and settled
     return SettledState.ERROR if failed and state is SettledState.STOPPED else state
+
+
+def differs(machine: Machine, domain: Domain | None, *, cloud_id: str, boot_id: str) -> bool:
+    """Whether a machine is worth a look: something is owed, or its host says otherwise."""
+    decision = decide(machine, domain, cloud_id=cloud_id, boot_id=boot_id)
+    if decision.act is not Act.NOTHING or not machine.settled:
+        return True
+    return recorded(machine, domain) is not machine.status.state
