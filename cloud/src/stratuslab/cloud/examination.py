@@ -142,14 +142,14 @@ def _disk_space(data: DataFolder) -> Finding:
 def _port(data: DataFolder, port: int) -> Finding:
     known = status.read(data)
     if known is not None and status.supervisor_of(data) is not None:
-        return Finding(name="port", ok=True, found=f"this cloud runs at {known.url}", need="cloud")
+        return Finding(name="port", ok=True, found=f"this cloud runs at {known.url}")
     try:
         require_free(ListenAddress("127.0.0.1", port))
     except ConfigurationError as error:
         return Finding(
-            name="port", ok=False, found=error.message, need="cloud", mend="choose another --port"
+            name="port", ok=False, found=error.message, mend="choose another one with --port"
         )
-    return Finding(name="port", ok=True, found=f"{port} is free", need="cloud")
+    return Finding(name="port", ok=True, found=f"{port} is free")
 
 
 def _guests(data: DataFolder, offer: Offer) -> list[Finding]:

@@ -11,13 +11,14 @@ import msgspec
 from stratuslab.cloud.commands.common import add_data, data_folder, running_cloud
 from stratuslab.core.bus.base import Bus
 from stratuslab.core.bus.open import open_bus
-from stratuslab.core.errors import ConfigurationError, Unavailable
+from stratuslab.core.errors import Unavailable
 
 CONNECT_SECONDS = 5.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
+    parser.set_defaults(refuse=parser.error)
     add_data(parser)
     parser.add_argument("what", choices=("list", "replay", "discard"))
     parser.add_argument("sequence", nargs="?", type=int, help="number of the dead letter")
@@ -26,9 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command."""
     if arguments.what != "list" and arguments.sequence is None:
-        raise ConfigurationError(
-            "Which dead letter?", hint="`stratuslab dlq list` shows their numbers."
-        )
+        arguments.refuse(f"{arguments.what} which letter? `stratuslab dlq list` numbers them")
     running_cloud(arguments)
     return asyncio.run(_run(arguments))
 

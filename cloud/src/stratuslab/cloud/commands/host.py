@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from uuid import uuid4
 
-from stratuslab.cloud.commands.common import add_data, data_folder
+from stratuslab.cloud.commands.common import add_data, data_folder, running_cloud
 from stratuslab.core.contracts import HEARTBEAT, HOST, Host
 from stratuslab.core.store.base import MAX_PAGE, Query, Store
 from stratuslab.core.store.open import open_store
@@ -14,6 +14,7 @@ from stratuslab.core.store.open import open_store
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
+    parser.set_defaults(refuse=parser.error)
     add_data(parser)
     parser.add_argument(
         "what",
@@ -25,12 +26,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command."""
+    if arguments.what != "list" and not arguments.host:
+        arguments.refuse(f"{arguments.what} which host? `stratuslab host list` names them")
+    running_cloud(arguments)
     return asyncio.run(_run(arguments))
 
 
 async def _run(arguments: argparse.Namespace) -> int:
     async with open_store(f"sqlite:{data_folder(arguments).store}") as store:
-        if arguments.what == "list" or not arguments.host:
+        if arguments.what == "list":
             return await _list(store)
 
         def change(host: Host) -> None:
