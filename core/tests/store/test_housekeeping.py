@@ -134,6 +134,7 @@ async def test_the_log_file_stays_bounded_beside_busy_readers(
 async def _read(store: Store) -> None:
     while True:
         assert len([each async for each in store.scan(NOTE)]) == 400
+        await asyncio.sleep(0.001)
 
 
 async def test_many_readers_and_writers_see_whole_groups(
@@ -166,4 +167,4 @@ async def _compare(store: Store) -> None:
         both = await store.get_many(PAPER, ["a", "b"])
         assert len({each.document.size for each in both.values()}) == 1
         assert len([each async for each in store.scan(PAPER)]) == 2
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)  # busy loops starve the disks of virtual machines
