@@ -84,7 +84,7 @@ async def shimmed_cloud(folder: Path, seed: int) -> AsyncIterator[ShimmedCloud]:
             url=f"http://127.0.0.1:{port}",
             bus_port=urlsplit(shim.url).port or 0,
             bus_argv=(),
-            choice=Choice("simulated"),
+            choice=Choice("simulated", why="for this test"),
             hosts=3,
             passed={
                 "STRATUSLAB_VM_AGENT_SWEEP_SECONDS": "1",
