@@ -86,7 +86,8 @@ async def shimmed_cloud(folder: Path, seed: int) -> AsyncIterator[ShimmedCloud]:
             bus_argv=(),
             choice=Choice("simulated", why="for this test"),
             hosts=3,
-            passed={
+            base={"PATH": os.environ["PATH"]},
+            settings={
                 "STRATUSLAB_VM_AGENT_SWEEP_SECONDS": "1",
                 "STRATUSLAB_VM_SCHEDULER_SWEEP_SECONDS": "1",
             },
