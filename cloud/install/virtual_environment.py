@@ -79,7 +79,7 @@ def ensure_libvirt() -> bool:
 
 def pip(*arguments: str) -> None:
     """One `pip install` under the constraints. Raises CalledProcessError."""
-    quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
+    quiet = ["--quiet", "--quiet", "--disable-pip-version-check", "--no-input"]
     subprocess.run(
         [str(PYTHON), "-m", "pip", "install", *quiet, "--constraint", str(CONSTRAINTS), *arguments],
         cwd=str(ROOT), check=True,

@@ -34,3 +34,11 @@ def test_the_last_line_is_what_was_said_last(tmp_path: Path) -> None:
     assert last_line(log) == ""
     log.write_bytes(b"a" * 10_000 + "\nfür dich\n\n".encode())
     assert last_line(log) == "für dich"
+
+
+def test_what_a_service_logged_is_told_in_words(tmp_path: Path) -> None:
+    log = tmp_path / "vm-agent.log"
+    log.write_text('{"timestamp":"x","event":"libvirt.not_reached","error":"no socket"}\n')
+    assert last_line(log) == "libvirt.not_reached: no socket"
+    log.write_text('{"event":"service.stopped"}\n')
+    assert last_line(log) == "service.stopped"

@@ -14,7 +14,7 @@ from stratuslab.cloud.layout import DataFolder
 from stratuslab.vm_controller.private_libvirt import instance_folder
 
 NOTHING = Offer(root=True)
-EVERYTHING = Offer(*[True] * 8)
+EVERYTHING = Offer(*[True] * 9)
 
 
 def findings(data: Path, port: int = 1, offer: Offer = NOTHING) -> dict[str, Finding]:

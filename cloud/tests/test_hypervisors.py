@@ -9,8 +9,8 @@ from stratuslab.cloud.hypervisors import Offer, choose, is_passable, lacking, lo
 from stratuslab.core.errors import ConfigurationError
 
 EVERYTHING = Offer(
-    binding=True, daemons=True, qemu=True, images=True, system=True, root=True,
-    namespaces=True, bridges=True,
+    binding=True, daemons=True, qemu=True, images=True, system=True, known_user=True,
+    root=True, namespaces=True, bridges=True,
 )  # fmt: skip
 NO_SYSTEM = replace(EVERYTHING, system=False)
 USER = replace(NO_SYSTEM, root=False, namespaces=False, bridges=False)
@@ -47,6 +47,7 @@ def test_without_bridges_and_without_root_guests_get_a_forwarded_port() -> None:
         ("daemons", "libvirtd and virtlogd"),
         ("qemu", "qemu-system-x86_64"),
         ("images", "qemu-img"),
+        ("known_user", "a name for this user and its group"),
         ("namespaces", "the right to make mount namespaces"),
     ],
 )

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from stratuslab.cloud import planning
+from stratuslab.cloud.hypervisors import Offer
 from stratuslab.cloud.layout import DataFolder
 from stratuslab.cloud.planning import BUS_PORTS, Wanted, free_bus_port, plan_cloud, require_free
 from stratuslab.core.bus.server_config import Role
@@ -104,15 +107,24 @@ def test_bus_ports_are_those_no_outgoing_connection_gets() -> None:
     assert free_bus_port() in BUS_PORTS
 
 
-def test_more_hosts_than_this_one_can_only_be_simulated(wanted: Wanted) -> None:
-    from dataclasses import replace
-
-    from stratuslab.cloud import planning
-    from stratuslab.cloud.hypervisors import Offer
-
-    everything = Offer(*[True] * 8)
+def test_more_hosts_than_this_one_can_only_be_simulated(
+    wanted: Wanted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = Offer(*[True] * 9)
     told = replace(wanted, hypervisor="libvirt", hosts=2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planning, "look", lambda: everything)
-        with pytest.raises(ConfigurationError, match="2 hosts can only be simulated"):
-            plan_cloud(told, ENVIRON)
+    monkeypatch.setattr(planning, "look", lambda: everything)
+    with pytest.raises(ConfigurationError, match="2 hosts can only be simulated"):
+        plan_cloud(told, ENVIRON)
+
+
+def test_where_no_private_libvirt_can_be_machines_are_simulated_unless_libvirt_is_wanted(
+    wanted: Wanted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = Offer(*[True] * 9)
+    monkeypatch.setattr(planning, "look", lambda: replace(private, system=False))
+    wanted.data.libvirt.write_text("a file in the way")
+    plan = plan_cloud(replace(wanted, hypervisor="auto"), ENVIRON)
+    assert plan.choice.hypervisor == "simulated"
+    assert str(wanted.data.libvirt) in plan.choice.why
+    with pytest.raises(ConfigurationError, match="libvirt"):
+        plan_cloud(replace(wanted, hypervisor="libvirt"), ENVIRON)

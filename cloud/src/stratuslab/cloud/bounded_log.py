@@ -11,6 +11,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 LARGEST_BYTES = 8 * 1024 * 1024
 _TAIL_BYTES = 4096
 
@@ -24,11 +26,27 @@ def keep_small(log: Path, largest_bytes: int = LARGEST_BYTES) -> None:
 
 
 def last_line(log: Path) -> str:
-    """What the process said last; "" when it said nothing."""
+    """What the process said last, for people; "" when it said nothing."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
             lines = file.read().decode(errors="replace").strip().splitlines()
     except OSError:
         return ""
-    return lines[-1] if lines else ""
+    return _as_sentence(lines[-1]) if lines else ""
+
+
+def _as_sentence(line: str) -> str:
+    """A line of a service's log for people: the event and what went wrong."""
+    try:
+        event = msgspec.json.decode(line, type=_Event)
+    except msgspec.DecodeError:
+        return line
+    why = event.error or event.reason
+    return f"{event.event}: {why}" if why else event.event
+
+
+class _Event(msgspec.Struct):
+    event: str
+    error: str = ""
+    reason: str = ""

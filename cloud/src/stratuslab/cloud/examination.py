@@ -163,6 +163,8 @@ def _guests(data: DataFolder, offer: Offer) -> list[Finding]:
         "libvirtd and virtlogd": packages("libvirt-daemon", "libvirt-daemon-driver-qemu"),
         "qemu-system-x86_64": packages("qemu-system-x86"),
         "the right to make mount namespaces": "give the container CAP_SYS_ADMIN, or do not be root",
+        "a name for this user and its group": f"add {os.geteuid()} to /etc/passwd and "
+        f"{os.getegid()} to /etc/group",
     }
     findings = [
         Finding(name=name, ok=False, found="missing", need="guests", mend=mends[name])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -31,6 +33,8 @@ class Offer:
     """qemu-img is there."""
     system: bool = False
     """A system libvirt answers."""
+    known_user: bool = False
+    """This user and its group have names; libvirt needs them."""
     root: bool = False
     namespaces: bool = False
     """Root may make the mount namespace that a private instance of root lives in."""
@@ -61,6 +65,7 @@ def look() -> Offer:
         qemu=found("qemu-system-x86_64"),
         images=found("qemu-img"),
         system=binding and _system_answers(),
+        known_user=_is_known_user(),
         root=root,
         namespaces=root and bool(capabilities >> _CAP_SYS_ADMIN & 1),
         bridges=root
@@ -85,6 +90,7 @@ def lacking(offer: Offer, *, passable: bool = True) -> tuple[str, ...]:
     wanted = [
         ("libvirt-python", offer.binding),
         ("qemu-img", offer.images),
+        ("a name for this user and its group", offer.known_user),
     ]
     if not (offer.system and passable):
         wanted += [
@@ -143,6 +149,15 @@ def _system_answers() -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
+
+
+def _is_known_user() -> bool:
+    try:
+        pwd.getpwuid(os.geteuid())
+        grp.getgrgid(os.getegid())
+    except KeyError:
+        return False
+    return True
 
 
 def _capabilities() -> int:

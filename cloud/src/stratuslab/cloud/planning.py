@@ -81,7 +81,12 @@ def plan_cloud(wanted: Wanted, environ: Mapping[str, str]) -> CloudPlan:
         base=_base_environment(environ),
         settings={name: value for name, value in environ.items() if name.startswith("STRATUSLAB_")},
     )
-    return _with_libvirt(plan)
+    try:
+        return _with_libvirt(plan)
+    except ConfigurationError as error:
+        if wanted.hypervisor == "libvirt":
+            raise
+        return replace(plan, choice=Choice("simulated", f"simulated, because: {error}"))
 
 
 def require_free(address: ListenAddress) -> None:
@@ -130,7 +135,10 @@ def _choice(wanted: Wanted, agent: AgentSettings) -> Choice:
 
 
 def _with_libvirt(plan: CloudPlan) -> CloudPlan:
-    """The plan with its libvirt: a private one in the data folder, if that was chosen."""
+    """The plan with its libvirt: a private one in the data folder, if that was chosen.
+
+    Raises ConfigurationError when there can be none.
+    """
     if not plan.choice.private:
         return plan
     from stratuslab.vm_controller.private_libvirt import InstanceFolder
