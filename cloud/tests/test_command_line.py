@@ -35,6 +35,7 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         ["up", "--hypervisor", "xen"],
         ["up", "--once"],
         ["up", "--guest", "--once", "--detach"],
+        ["up", "--guest", "--image", "/no/such/image"],
         ["image"],
         ["dlq", "replay"],
         ["host", "drain"],

@@ -128,3 +128,37 @@ def test_where_no_private_libvirt_can_be_machines_are_simulated_unless_libvirt_i
     assert str(wanted.data.libvirt) in plan.choice.why
     with pytest.raises(ConfigurationError, match="libvirt"):
         plan_cloud(replace(wanted, hypervisor="libvirt"), ENVIRON)
+
+
+def test_a_cloud_keeps_what_its_machines_run_with(
+    wanted: Wanted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan_cloud(wanted, ENVIRON)
+    monkeypatch.setattr(planning, "look", lambda: Offer(*[True] * 9))
+    again = plan_cloud(replace(wanted, hypervisor="auto"), ENVIRON)
+    assert again.choice.hypervisor == "simulated"
+    with pytest.raises(ConfigurationError, match="run with simulated, and not with libvirt"):
+        plan_cloud(replace(wanted, hypervisor="libvirt"), ENVIRON)
+
+
+def test_real_machines_never_become_simulated_because_something_is_missing(
+    wanted: Wanted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = replace(wanted, hypervisor="auto")
+    monkeypatch.setattr(planning, "look", lambda: Offer(*[True] * 9))
+    assert plan_cloud(real, ENVIRON).choice.hypervisor == "libvirt"
+    monkeypatch.setattr(planning, "look", Offer)
+    with pytest.raises(ConfigurationError, match="lacks libvirt-python"):
+        plan_cloud(real, ENVIRON)
+
+
+def test_a_host_keeps_its_name_when_the_machine_gets_another(
+    wanted: Wanted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "look", lambda: Offer(*[True] * 9))
+    monkeypatch.setattr("socket.gethostname", lambda: "monday.example")
+    real = replace(wanted, hypervisor="libvirt")
+    assert plan_cloud(real, ENVIRON).host == "monday"
+    (wanted.data.hosts / "monday").mkdir()
+    monkeypatch.setattr("socket.gethostname", lambda: "tuesday")
+    assert plan_cloud(real, ENVIRON).host == "monday"

@@ -73,6 +73,9 @@ async def test_guests_outlive_a_killed_supervisor_but_not_down(cloud: CloudProce
     assert done.returncode == 0, done.stdout + done.stderr
     running = guests(cloud)
     assert len(running) == 1
+    cloud.kill("libvirt")
+    await cloud.ready()
+    assert guests(cloud) == running
     os.kill(cloud.status()["pid"], signal.SIGKILL)
     await eventually(lambda: cloud.status()["state"] == "unsupervised", every_seconds=0.1)
     again = cloud.run(*up, seconds=240)

@@ -64,6 +64,11 @@ class DataFolder:
         return self.path / "libvirt"
 
     @property
+    def hypervisor(self) -> Path:
+        """The word for what this cloud's machines run with."""
+        return self.path / "hypervisor"
+
+    @property
     def lock(self) -> Path:
         """Held by the supervisor while it runs."""
         return self.run / "supervisor.lock"

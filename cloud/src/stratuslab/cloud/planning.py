@@ -20,6 +20,7 @@ from stratuslab.cloud.hypervisors import (
     look,
     search_path,
 )
+from stratuslab.cloud.kept_choice import host_name, keep, kept_wish
 from stratuslab.cloud.layout import DataFolder
 from stratuslab.cloud.processes import SERVICES, CloudPlan
 from stratuslab.core.bus.credentials import Credentials, read_credentials, write_credentials
@@ -67,7 +68,7 @@ def plan_cloud(wanted: Wanted, environ: Mapping[str, str]) -> CloudPlan:
     edge = load(EdgeSettings, environ=environ).settings
     address = ListenAddress.parse(wanted.listen)
     require_free(address)
-    choice = _choice(wanted, load(AgentSettings, environ=environ).settings)
+    choice = _choice(wanted, environ)
     create_key_file(data.vault_key)
     bus_port = free_bus_port()
     plan = CloudPlan(
@@ -78,15 +79,18 @@ def plan_cloud(wanted: Wanted, environ: Mapping[str, str]) -> CloudPlan:
         bus_argv=prepare(data.nats, _bus_users(data), port=bus_port).argv,
         choice=choice,
         hosts=wanted.hosts,
+        host="host" if choice.hypervisor == "simulated" else host_name(data),
         base=_base_environment(environ),
         settings={name: value for name, value in environ.items() if name.startswith("STRATUSLAB_")},
     )
     try:
-        return _with_libvirt(plan)
+        plan = _with_libvirt(plan)
     except ConfigurationError as error:
-        if wanted.hypervisor == "libvirt":
+        if kept_wish(data, wanted.hypervisor) == "libvirt":
             raise
-        return replace(plan, choice=Choice("simulated", f"simulated, because: {error}"))
+        plan = replace(plan, choice=Choice("simulated", f"simulated, because: {error}"))
+    keep(data, plan.choice.hypervisor)
+    return plan
 
 
 def require_free(address: ListenAddress) -> None:
@@ -116,22 +120,23 @@ def free_bus_port() -> int:
     raise ConfigurationError("No free port was found for the bus.")
 
 
-def _choice(wanted: Wanted, agent: AgentSettings) -> Choice:
-    if wanted.hypervisor == "simulated":
-        return choose("simulated", Offer())
-    data = wanted.data
-    choice = choose(wanted.hypervisor, look(), passable=is_passable(data.path))
-    if choice.hypervisor == "libvirt" and not choice.private:
-        data.let_others_pass()
-    if wanted.hosts > 1 and choice.hypervisor != "simulated":
+def _choice(wanted: Wanted, environ: Mapping[str, str]) -> Choice:
+    wish = kept_wish(wanted.data, wanted.hypervisor)
+    if wish == "simulated":
+        return choose(wish, Offer())
+    choice = choose(wish, look(), passable=is_passable(wanted.data.path))
+    if choice.hypervisor == "simulated":
+        return choice
+    if wanted.hosts > 1:
         raise ConfigurationError(
             f"This machine is one host; {wanted.hosts} hosts can only be simulated.",
             hint="Leave out --hosts, or add --hypervisor simulated.",
         )
-    if choice.hypervisor == "libvirt":
-        kvm = domain_type(agent.domain_type) == KVM
-        return replace(choice, why=f"{choice.why}, {'with KVM' if kvm else 'emulated'}")
-    return choice
+    if not choice.private:
+        wanted.data.let_others_pass()
+    agent = load(AgentSettings, environ=environ).settings
+    kvm = domain_type(agent.domain_type) == KVM
+    return replace(choice, why=f"{choice.why}, {'with KVM' if kvm else 'emulated'}")
 
 
 def _with_libvirt(plan: CloudPlan) -> CloudPlan:

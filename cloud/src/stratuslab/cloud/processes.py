@@ -74,6 +74,8 @@ class CloudPlan:
     bus_argv: tuple[str, ...]
     choice: Choice
     hosts: int = 1
+    host: str = "host"
+    """The name of the host, or the beginning of the names of several."""
     libvirt_uri: str = SYSTEM_URI
     libvirt_socket: Path | None = None
     """Of a private libvirt."""
@@ -147,9 +149,7 @@ def _service(plan: CloudPlan, name: str) -> Program:
 
 def _preferences(plan: CloudPlan, name: str) -> dict[str, str]:
     """Settings that the operator's own come before."""
-    if name == "vm-agent" and plan.choice.hypervisor == "simulated":
-        return {"STRATUSLAB_VM_AGENT_HOST": "host"}
-    return {}
+    return {"STRATUSLAB_VM_AGENT_HOST": plan.host} if name == "vm-agent" else {}
 
 
 def _wiring(plan: CloudPlan, name: str) -> dict[str, str]:

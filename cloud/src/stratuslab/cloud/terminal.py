@@ -34,9 +34,7 @@ class Terminal:
 
     def line(self, text: str = "") -> None:
         """Whole lines, at once."""
-        if self._progress and self._renews:
-            self._stream.write(_ERASE_LINE)
-        self._progress = ""
+        self.end_progress()
         self._stream.write(f"{text}\n")
         self._stream.flush()
 
@@ -51,6 +49,13 @@ class Terminal:
         else:
             self._stream.write(f"{text}\n")
         self._stream.flush()
+
+    def end_progress(self) -> None:
+        """Nothing is waited for any more; the next words may come from somewhere else."""
+        if self._progress and self._renews:
+            self._stream.write(_ERASE_LINE)
+            self._stream.flush()
+        self._progress = ""
 
     def bold(self, text: str) -> str:
         """The text, standing out."""

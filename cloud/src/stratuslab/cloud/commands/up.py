@@ -78,14 +78,16 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.refuse("--once needs --guest")
     if arguments.once and arguments.detach:
         arguments.refuse("--once and --detach exclude each other")
+    if arguments.image is not None and not arguments.image.is_file():
+        arguments.refuse(f"there is no image {arguments.image}; `make image` builds a small one")
     terminal = Terminal()
     up = Up(arguments, terminal)
-    if arguments.detach:
-        return up.in_background()
     try:
-        return asyncio.run(up.in_foreground())
+        return up.in_background() if arguments.detach else asyncio.run(up.in_foreground())
     except BaseExceptionGroup as group:
         raise _first(group) from None
+    finally:
+        terminal.end_progress()
 
 
 class Up:
@@ -111,10 +113,9 @@ class Up:
             self._show_waiting,
         )
         self._show_cloud(status)
-        if given.guest:
-            asyncio.run(self._show_guest(status))
+        code = asyncio.run(self._with_guest(status))
         self._terminal.line(f"`{typed('stratuslab down', self._data)}` stops it.")
-        return 0
+        return code
 
     async def in_foreground(self) -> int:
         """Runs it until it is told to stop. Raises StratusLabError, perhaps in a group."""
@@ -158,15 +159,18 @@ class Up:
         return code
 
     async def _bring_up(self, running: RunningCloud) -> int:
-        """The exit code. A first machine that does not come up leaves the cloud as it is, to be
-        looked at, unless the cloud was started for it alone."""
         await running.until_ready(self._show_waiting)
         running.set_state("running")
         self._show_cloud(running.status)
+        return await self._with_guest(running.status)
+
+    async def _with_guest(self, status: CloudStatus) -> int:
+        """The exit code. A first machine that does not come up leaves the cloud as it is, to be
+        looked at, unless the cloud was started for it alone: then StratusLabError is raised."""
         if not self._arguments.guest:
             return 0
         try:
-            await self._show_guest(running.status)
+            await self._show_guest(status)
         except StratusLabError as error:
             if self._arguments.once:
                 raise
