@@ -32,7 +32,7 @@ def cloud_screen(
   Try
     export LOGIN="{status.user}:$(cat {file})"
     curl -u {LOGIN} {status.cimi}/machines
-    {typed("stratuslab status", data)}
+    {typed("status", data)}
 """
 
 

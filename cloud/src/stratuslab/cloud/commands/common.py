@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
+import sys
 from pathlib import Path
 
 from stratuslab.cloud import status
@@ -13,6 +15,7 @@ from stratuslab.cloud.status import CloudStatus
 from stratuslab.core.errors import ConfigurationError
 
 DEFAULT_PORT = 8400
+PROGRAM = "stratuslab"
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -58,10 +61,21 @@ def running_cloud(arguments: argparse.Namespace) -> CloudStatus:
 
 
 def typed(command: str, data: DataFolder) -> str:
-    """A command of ours as one would type it here, for this data folder."""
-    if data.path == DEFAULT_DATA.resolve():
-        return command
-    return f"{command} --data {shlex.quote(short(data.path))}"
+    """`stratuslab COMMAND` for this data folder, as one would type it here."""
+    option = "" if data.path == DEFAULT_DATA.resolve() else f" --data {_quoted(data.path)}"
+    return f"{_program()} {command}{option}"
+
+
+def _program() -> str:
+    """Ourselves: by name where that is found, else as we were called."""
+    called = Path(sys.argv[0])
+    if shutil.which(PROGRAM) or called.name != PROGRAM:
+        return PROGRAM
+    return _quoted(called)
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(short(path))
 
 
 def short(path: Path) -> str:

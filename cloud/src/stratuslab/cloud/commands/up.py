@@ -114,7 +114,7 @@ class Up:
         )
         self._show_cloud(status)
         code = asyncio.run(self._with_guest(status))
-        self._terminal.line(f"`{typed('stratuslab down', self._data)}` stops it.")
+        self._terminal.line(f"`{typed('down', self._data)}` stops it.")
         return code
 
     async def in_foreground(self) -> int:
@@ -149,11 +149,7 @@ class Up:
             self._terminal.line("Interrupted before everything was up.")
             return INTERRUPTED
         if not self._arguments.once:
-            how = (
-                "Ctrl-C"
-                if self._terminal.interactive
-                else f"`{typed('stratuslab down', self._data)}`"
-            )
+            how = "Ctrl-C" if self._terminal.interactive else f"`{typed('down', self._data)}`"
             self._terminal.line(f"{how} stops it.")
             await stopping.wait()
         return code
