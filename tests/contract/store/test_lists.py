@@ -144,7 +144,7 @@ async def test_a_list_leaves_out_what_has_vanished(store: Store) -> None:
         await store.insert(paper(id, readers=(ANN,), shelf="x"), ttl_seconds=ttl_seconds)
 
     async def vanished() -> bool:
-        return len(await walk(store)) == 3
+        return await store.count(Query(PAPER)) == 3
 
     await eventually(vanished, what="the end of three lives")
     visible_to = frozenset({ANN, BOB})
