@@ -195,3 +195,25 @@ def test_a_slow_reader_gets_whole_lines() -> None:
         lines = process.stderr.read().splitlines()
     assert len(lines) == 800
     assert all(json.loads(line)["event"] == "a" for line in lines)
+
+
+def test_many_lines_are_written_like_single_ones() -> None:
+    script = (
+        "from stratuslab.core.service.logging import configure, info_many\n"
+        "import structlog\n"
+        "configure('info', 'json', 'test')\n"
+        "structlog.get_logger().info('one.thing', path='/a', status=200, user=None)\n"
+        "info_many('one.thing', [{'path': '/a', 'status': 200, 'user': None}] * 2)\n"
+        "info_many('one.thing', [{'path': 'nats://u:hidden@h', 'status': 1, 'user': 'x'}])\n"
+        "configure('warning', 'json', 'test')\n"
+        "info_many('too.little', [{'path': '/a'}])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+    )
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    for line in lines:
+        line.pop("timestamp")
+    assert len(lines) == 4
+    assert lines[0] == lines[1] == lines[2]
+    assert "hidden" not in done.stderr

@@ -9,11 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
-import structlog
-
 from stratuslab.cimi_api.metrics import REQUEST_SECONDS, REQUESTS
-
-log = structlog.get_logger()
+from stratuslab.core.service.logging import info_many
 
 DELAY_SECONDS = 0.1
 _MAX_WAITING = 1000
@@ -54,18 +51,22 @@ class Journal:
             self._timer.cancel()
             self._timer = None
         waiting, self._waiting = self._waiting, []
-        write = log.bind().info
         for each in waiting:
             self._count(each)
-            write(
-                "request.done",
-                method=each.method,
-                path=each.path,
-                status=each.status,
-                milliseconds=round(each.seconds * 1000, 3),
-                user=each.user,
-                remote=each.remote,
-            )
+        info_many(
+            "request.done",
+            [
+                {
+                    "method": each.method,
+                    "path": each.path,
+                    "status": each.status,
+                    "milliseconds": round(each.seconds * 1000, 3),
+                    "user": each.user,
+                    "remote": each.remote,
+                }
+                for each in waiting
+            ],
+        )
 
     def _count(self, answered: Answered) -> None:
         method, route = answered.method, answered.route

@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -46,8 +46,11 @@ def configure(level: str, format: str, service: str) -> None:
 
     `format`: `json`, `console`, or `auto` for console on a terminal and JSON elsewhere.
     """
+    global _lines_of  # noqa: PLW0603 - like structlog's own configuration, one for the process
     terminal = sys.stderr is not None and sys.stderr.isatty()
     least = logging.getLevelNamesMapping()[level.upper()]
+    people = format == "console" or (format == "auto" and terminal)
+    _lines_of = service if not people and least <= logging.INFO else None
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -55,9 +58,7 @@ def configure(level: str, format: str, service: str) -> None:
             structlog.processors.format_exc_info,
             _ordered(service),
             mask,
-            _for_people(terminal)
-            if format == "console" or (format == "auto" and terminal)
-            else _json,
+            _for_people(terminal) if people else _json,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=StderrLines,
@@ -67,15 +68,50 @@ def configure(level: str, format: str, service: str) -> None:
     logging.captureWarnings(True)
 
 
+_lines_of: str | None = None
+"""The service whose lines are written as JSON, once `configure` has said so."""
+
+
+def info_many(event: str, lines: Sequence[Mapping[str, str | int | float | None]]) -> None:
+    """Writes many lines of one event: as `log.info` would, at a fraction of the cost.
+
+    They share one time stamp and one write, and their values must be plain. For people, and
+    before `configure`, each goes the ordinary way.
+    """
+    if _lines_of is None:
+        write = structlog.get_logger().info
+        for line in lines:
+            write(event, **line)
+        return
+    head = _head(_lines_of, "info", event)
+    encode = msgspec.json.encode
+    encoded = [
+        encode(
+            {
+                **head,
+                **{
+                    key: _text(value) if isinstance(value, str) else value
+                    for key, value in line.items()
+                },
+            }
+        )
+        for line in lines
+    ]
+    StderrLines().msg(b"\n".join(encoded))
+
+
 def _ordered(service: str) -> structlog.typing.Processor:
     """Time, level, service and event first: what people read."""
 
     def order(_logger: object, _name: str, line: Line) -> Line:
-        moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        head = {"timestamp": moment, "level": line.pop("level", ""), "service": service}
-        return {**head, "event": line.pop("event", ""), **line}
+        return {**_head(service, line.pop("level", ""), line.pop("event", "")), **line}
 
     return order
+
+
+def _head(service: str, level: str, event: str) -> dict[str, str]:
+    moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"timestamp": moment, "level": level, "service": service, "event": event}
 
 
 def mask(_logger: object, _name: str, line: Line) -> Line:
