@@ -28,10 +28,12 @@ def test_everything_is_private_whatever_it_was_before(tmp_path: Path) -> None:
 def test_others_may_pass_to_disks_only(tmp_path: Path) -> None:
     data = DataFolder(tmp_path / "data")
     data.prepare()
-    data.let_others_pass()
-    open_to_pass = {folder.name for folder in data.path.iterdir() if mode(folder) & 0o001}
-    assert open_to_pass == {"images", "hosts"}
-    assert mode(data.images) & 0o006 == 0
+    data.let_others_pass("here")
+    folders = [folder for folder in data.path.rglob("*") if folder.is_dir()]
+    open_to_pass = [folder for folder in folders if mode(folder) & 0o001]
+    names = {str(folder.relative_to(data.path)) for folder in open_to_pass}
+    assert names == {"images", "hosts", "hosts/here", "hosts/here/machines"}
+    assert not [folder for folder in open_to_pass if mode(folder) & 0o066]
 
 
 def test_a_file_in_the_way_is_one_clear_line(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from stratuslab.cloud.commands.common import typed
 from stratuslab.cloud.first_guest import ShownGuest
 from stratuslab.cloud.layout import DataFolder
-from stratuslab.cloud.screens import cloud_screen, guest_screen
+from stratuslab.cloud.screens import cloud_screen, down_line, guest_screen
 from stratuslab.cloud.status import CloudStatus
 from stratuslab.cloud.terminal import Terminal
 
@@ -48,6 +48,13 @@ def test_the_screen_says_where_the_cloud_is_and_who_may_use_it(data: DataFolder)
         assert words in screen
     shown = cloud_screen(status(data), data, PLAIN, password="s3cret")
     assert "password   s3cret  (kept in data/secrets/admin-password)" in shown
+
+
+def test_down_tells_when_machines_run_on(data: DataFolder) -> None:
+    assert down_line(None) == down_line(status(data)) == "The cloud is down."
+    known = status(data)
+    known.guests_run_on, known.machines = True, "by the libvirt of this machine, qemu:///system"
+    assert down_line(known).endswith("run on, by the libvirt of this machine, qemu:///system.")
 
 
 def test_commands_are_given_as_one_has_to_type_them(

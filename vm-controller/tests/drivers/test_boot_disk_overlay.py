@@ -148,3 +148,11 @@ async def test_a_folder_that_cannot_be_written_is_unavailable(tmp_path: Path, im
     disks = OverlayBootDisks(tmp_path / "machines", [tmp_path / "images"])
     with pytest.raises(Unavailable, match="cannot be written"):
         await disks.prepare(str(uuid4()), image)
+
+
+async def test_nobody_else_on_the_host_may_read_a_guests_disks(
+    disks: OverlayBootDisks, image: str, id: str
+) -> None:
+    boot = await disks.prepare(id, image)
+    data = await disks.prepare_data(id, 0, DiskSpec(capacity_bytes=MIB))
+    assert [disk.path.stat().st_mode & 0o777 for disk in (boot, data)] == [0o600, 0o600]

@@ -221,7 +221,7 @@ async def _trouble(cimi: Cimi, machine: dict[str, Any]) -> str:
 
 
 def _joined(reasons: list[str]) -> str:
-    return " ".join(each for each in reasons if each)
+    return " ".join(dict.fromkeys(each for each in reasons if each))
 
 
 async def _with_address(cimi: Cimi, id: str) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from pathlib import Path
 from stratuslab.core.errors import ConfigurationError
 
 SYSTEM_URI = "qemu:///system"
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 15.0
+"""A libvirt that is started by the first connection may take its time."""
 _ASK = "import sys, libvirt; libvirt.open(sys.argv[1]).getVersion()"
 _CAP_NET_ADMIN, _CAP_SYS_ADMIN = 12, 21
 

@@ -129,8 +129,10 @@ class DataFolder:
                 hint="Choose another one with --data, or free some space.",
             ) from error
 
-    def let_others_pass(self) -> None:
+    def let_others_pass(self, host: str) -> None:
         """Lets QEMU through to disks and images where it runs as a user of its own: it may go
         through these folders to a file it knows, and still not list or read anything else."""
-        for folder in (self.path, self.hosts, self.images):
+        machines = self.hosts / host / "machines"
+        machines.mkdir(parents=True, exist_ok=True)
+        for folder in (self.path, self.images, self.hosts, machines.parent, machines):
             folder.chmod(PASSABLE)

@@ -133,7 +133,7 @@ def _choice(wanted: Wanted, environ: Mapping[str, str]) -> Choice:
             hint="Leave out --hosts, or add --hypervisor simulated.",
         )
     if not choice.private:
-        wanted.data.let_others_pass()
+        wanted.data.let_others_pass(host_name(wanted.data))
     agent = load(AgentSettings, environ=environ).settings
     kvm = domain_type(agent.domain_type) == KVM
     return replace(choice, why=f"{choice.why}, {'with KVM' if kvm else 'emulated'}")

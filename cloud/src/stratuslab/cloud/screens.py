@@ -36,6 +36,13 @@ def cloud_screen(
 """
 
 
+def down_line(status: CloudStatus | None) -> str:
+    """That everything is stopped, but for what is not ours to stop."""
+    if status is not None and status.guests_run_on:
+        return f"The cloud is down. Its machines run on, {status.machines}."
+    return "The cloud is down."
+
+
 def guest_screen(
     shown: ShownGuest, data: DataFolder, terminal: Terminal, *, simulated: bool
 ) -> str:

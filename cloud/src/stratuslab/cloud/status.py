@@ -41,6 +41,8 @@ class CloudStatus(msgspec.Struct, kw_only=True):
     """The supervisor's."""
     machines: str = ""
     """What runs machines here, and why that, for people."""
+    guests_run_on: bool = False
+    """Machines outlive the cloud: they belong to the libvirt of this machine."""
     state: str = "starting"
     message: str = ""
     processes: list[ProcessStatus] = []

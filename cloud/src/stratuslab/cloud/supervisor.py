@@ -43,6 +43,7 @@ class RunningCloud:
             password_file=str(plan.data.password_file),
             hypervisor=plan.choice.hypervisor,
             machines=plan.choice.why,
+            guests_run_on=plan.choice.hypervisor == "libvirt" and not plan.choice.private,
             data=str(plan.data.path),
             pid=os.getpid(),
         )

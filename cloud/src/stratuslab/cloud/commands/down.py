@@ -12,6 +12,7 @@ from contextlib import suppress
 from stratuslab.cloud import status
 from stratuslab.cloud.commands.common import add_data, data_folder
 from stratuslab.cloud.layout import DataFolder
+from stratuslab.cloud.screens import down_line
 from stratuslab.cloud.supervisor import stop_leftovers
 from stratuslab.core.errors import ConfigurationError, StratusLabError
 
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     if supervisor is None:
         _note_stopped(data)
         print(f"Ended what a killed cloud had left running: {', '.join(left)}.")
-    print("The cloud is down.")
+    print(down_line(status.read(data)))
     return 0
 
 

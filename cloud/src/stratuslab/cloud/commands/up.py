@@ -21,7 +21,7 @@ from stratuslab.cloud.commands.common import (
 )
 from stratuslab.cloud.first_guest import FirstGuest, show_first_guest
 from stratuslab.cloud.planning import Wanted
-from stratuslab.cloud.screens import cloud_screen, guest_screen
+from stratuslab.cloud.screens import cloud_screen, down_line, guest_screen
 from stratuslab.cloud.status import CloudStatus
 from stratuslab.cloud.supervisor import RunningCloud, cloud
 from stratuslab.cloud.terminal import Terminal
@@ -140,7 +140,7 @@ class Up:
                 raise
             finally:
                 self._terminal.progress("Stopping …")
-        self._terminal.line("The cloud is down.")
+        self._terminal.line(down_line(running.status))
         return code
 
     async def _until_stopped(self, running: RunningCloud, stopping: asyncio.Event) -> int:

@@ -119,9 +119,11 @@ class OverlayBootDisks:
 
 
 def _publish(draft: Path, file: Path) -> None:
-    """Give a complete file its name, so that not even a power loss shows half of it."""
+    """Give a complete file its name, so that not even a power loss shows half of it. Nobody else
+    on the host may read a guest's disk; libvirt gives it to QEMU's user while the guest runs."""
     descriptor = os.open(draft, os.O_RDONLY)
     try:
+        os.fchmod(descriptor, 0o600)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
