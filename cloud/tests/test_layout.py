@@ -43,9 +43,7 @@ def test_a_file_in_the_way_is_one_clear_line(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_ours_is_one_clear_line() -> None:
     # Even root may not make a folder there.
-    with pytest.raises(
-        ConfigurationError, match=r"cannot be used: .* (denied|permitted)"
-    ):
+    with pytest.raises(ConfigurationError, match=r"cannot be used: .* (denied|permitted)"):
         DataFolder(Path("/sys/data")).prepare()
 
 
