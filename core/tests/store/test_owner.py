@@ -125,7 +125,7 @@ async def test_a_read_only_database_is_named(folder: Path) -> None:
     folder.parent.chmod(0o755)
     for each in (folder, *folder.iterdir()):
         each.chmod(0o777 if each.name != "store.db" else 0o444)
-    for each in (folder.parent, *folder.parent.parents[:2]):
+    for each in (folder.parent, *folder.parent.parents[:3]):
         each.chmod(0o755)
     with _as_nobody():
         assert "cannot be opened" in await _refusal(folder)
